@@ -37,6 +37,8 @@ type Ref struct {
 	// Value is what the topology itself carries.
 	Value Value
 
+	// Public marks what anybody may read: certificates and public keys.
+	Public bool
 	// Encoding is never empty.
 	Encoding Encoding
 	// Passphrase opens the private key; nil where it has none.

@@ -59,6 +59,15 @@ type End struct {
 	Auth Auth
 }
 
+// CAFor returns what local checks a certificate of remote against: its own
+// `ca`, else the one that stands beside the remote's certificate.
+func CAFor(local, remote Auth) *secret.Ref {
+	if local.CA != nil {
+		return local.CA
+	}
+	return remote.CA
+}
+
 // Dialable says whether others can reach the end first.
 func (e *End) Dialable() bool { return len(e.Addresses) > 0 && !e.Any }
 
@@ -126,11 +135,11 @@ type Auth struct {
 	Kind AuthKind
 	Pos  Pos
 	PSK  *secret.Ref
-	// Cert, Key and CA are files of the node that proves itself with them; CA
-	// is read on the other node, to check it.
+	// Cert and Key are the end's own, read on its node alone.
 	Cert *secret.Ref
 	Key  *secret.Ref
-	CA   *secret.Ref
+	// CA is what this end checks the other against; see CAFor.
+	CA *secret.Ref
 	// PubKey is the raw public key that belongs to Key.
 	PubKey *secret.Ref
 	EAP    *EAP
@@ -244,11 +253,9 @@ func (c *Child) SubnetsOf(end string) []Selector {
 	return nil
 }
 
-// Setting is a key of swanctl.conf(5) that vpnctl passes on: "yes" and "no",
-// numbers, times as seconds ("5400s"), words.
+// Setting is a key of swanctl.conf(5) that vpnctl passes on. The value is in
+// that file's words: "yes" and "no", numbers, seconds ("5400s").
 type Setting struct {
-	Key    string
-	Values []string
-	// List means that vici wants a list, be it of one.
-	List bool
+	Key   string
+	Value string
 }

@@ -25,3 +25,11 @@ func (p Pos) Prefix() string {
 	}
 	return p.String() + ": " + p.Path
 }
+
+// Before says whether p stands in front of q in the same file.
+func (p Pos) Before(q Pos) bool {
+	if p.Line != q.Line {
+		return p.Line < q.Line
+	}
+	return p.Column < q.Column
+}
