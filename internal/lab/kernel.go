@@ -22,7 +22,8 @@ func HasLinkType(kind string) (has bool, err error) {
 		})
 	})
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, unix.EINVAL):
+		// The type is there, even where it wants parameters.
 		return true, nil
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return false, nil

@@ -1,0 +1,214 @@
+package vm
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vpnctl/vpnctl/internal/lab/vm/guest"
+)
+
+// bootLimit bounds a boot, which takes seconds on an idle machine.
+const bootLimit = 5 * time.Minute
+
+// spare is what a run may take longer than its timeout, which the guest itself
+// enforces, before the machine is taken for hung.
+const spare = 2 * time.Minute
+
+// early are the modules that the guest needs to reach the machine's files.
+var early = []string{"virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay"}
+
+// load are the modules that programs may need: what network namespaces share,
+// and what a program without a view of /lib/modules cannot have loaded.
+var load = []string{
+	"af_packet", "bridge", "dummy", "tun", "veth", "wireguard",
+	"ip_tables", "ip6_tables", "iptable_filter", "iptable_mangle", "iptable_nat", "nf_conntrack", "nf_conntrack_netlink",
+	"nf_tables", "nft_compat", "nft_chain_nat", "xt_MASQUERADE", "xt_TCPMSS", "xt_comment", "xt_connmark", "xt_conntrack", "xt_mark", "xt_policy", "xt_tcpudp",
+	"ah4", "ah6", "esp4", "esp6", "ipcomp", "xfrm_interface", "xfrm_user", "xfrm4_tunnel", "af_key",
+	"l2tp_core", "l2tp_netlink", "l2tp_ppp", "ppp_async", "ppp_generic", "ppp_mppe", "pppox",
+	"ip_gre", "nf_conntrack_pptp", "nf_nat_pptp", "pptp", "arc4",
+}
+
+// Machine is one virtual machine, from boot to the end of its job.
+type Machine struct {
+	Kernel Kernel
+	Memory int    // MiB
+	Init   string // the guest's program, statically linked
+	// Programs are the files to put into the guest's memory, by their names
+	// in a Run's Argv.
+	Programs map[string]string
+	Job      guest.Job
+	// Output receives what the programs print.
+	Output io.Writer
+	// Event is called for every event from the guest.
+	Event func(guest.Event)
+}
+
+// Run boots the machine and waits for the end of the job. Programs that fail
+// are no error: their exit codes are in the events.
+func (m *Machine) Run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "vpnctl-vm-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	m.Job.Modules, m.Job.Load = m.Kernel.modules(), load
+	if err := m.writeInitrd(ctx, filepath.Join(dir, "initrd")); err != nil {
+		return fmt.Errorf("writing initial file system: %w", err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "agent"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	qemu := m.qemu(ctx, dir)
+	var log strings.Builder
+	qemu.Stdout, qemu.Stderr = &log, &log
+	if err := qemu.Start(); err != nil {
+		return fmt.Errorf("starting qemu: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		qemu.Wait()
+		l.Close() // ends a wait for a machine that never came up
+		close(ended)
+	}()
+	err = m.follow(l, cancel)
+	cancel()
+	<-ended
+	if err != nil {
+		return fmt.Errorf("%w\n%s%s", err, log.String(), tail(filepath.Join(dir, "console"), 60))
+	}
+	return nil
+}
+
+// writeInitrd writes the initial file system with everything for this job.
+func (m *Machine) writeInitrd(ctx context.Context, name string) error {
+	modules, err := m.Kernel.withDependencies(ctx, early...)
+	if err != nil {
+		return err
+	}
+	job, err := json.Marshal(m.Job)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	c := newCpio(w)
+	c.Device("/dev/console", 5, 1)
+	c.Dir(guest.ProgramDir)
+	c.File("/init", m.Init)
+	c.Bytes(guest.JobFile, job)
+	for i, from := range modules {
+		// The number keeps the order.
+		c.File(fmt.Sprintf("%s/%02d-%s", guest.ModuleDir, i, filepath.Base(from)), from)
+	}
+	for name, from := range m.Programs {
+		c.File(path.Join(guest.ProgramDir, name), from)
+	}
+	return errors.Join(c.Close(), w.Flush(), f.Close())
+}
+
+// qemu returns the emulator's command.
+func (m *Machine) qemu(ctx context.Context, dir string) *exec.Cmd {
+	args := []string{
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(m.Memory),
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-kernel", m.Kernel.image(), "-initrd", filepath.Join(dir, "initrd"), "-append", m.cmdline(),
+		"-serial", "file:" + filepath.Join(dir, "console"),
+		"-device", "virtio-serial-pci",
+		"-chardev", "socket,id=agent,path=" + filepath.Join(dir, "agent"),
+		"-device", "virtserialport,chardev=agent,name=" + guest.PortName,
+		"-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+		"-device", "virtio-9p-pci,fsdev=root,mount_tag=" + guest.RootTag,
+	}
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+// cmdline is the kernel's command line. What slows an emulated machine down
+// and no test looks at is off.
+func (m *Machine) cmdline() string {
+	return "console=ttyS0 quiet panic=-1 no_timer_check nowatchdog mitigations=off audit=0 apparmor=0" +
+		// Module ip_gre would put gre0 and others into every namespace.
+		" fb_tunnels=none"
+}
+
+// follow receives from the guest until its job is done, and calls kill when
+// nothing is to be expected any more.
+func (m *Machine) follow(l net.Listener, kill func()) error {
+	conn, err := l.Accept()
+	if err != nil {
+		return errors.New("booting virtual machine: emulator ended")
+	}
+	defer conn.Close()
+	var state guest.Event
+	var hung bool
+	watchdog := time.AfterFunc(bootLimit, kill)
+	defer watchdog.Stop()
+	err = guest.Receive(conn, m.Output, func(e guest.Event) {
+		hung = !watchdog.Stop()
+		watchdog.Reset(m.patience(e))
+		state = e
+		if m.Event != nil {
+			m.Event(e)
+		}
+		if e.Kind == guest.Done {
+			// No need to wait for an orderly end.
+			kill()
+		}
+	})
+	switch {
+	case state.Kind == guest.Done:
+		return nil
+	case state.Kind == guest.Failed:
+		return fmt.Errorf("setting up virtual machine: %s", state.Text)
+	case hung || !watchdog.Stop():
+		return fmt.Errorf("waiting for virtual machine: hung after %s", orBoot(state.Kind))
+	default:
+		return errors.Join(fmt.Errorf("running virtual machine: ended after %s", orBoot(state.Kind)), err)
+	}
+}
+
+// orBoot names what happened last.
+func orBoot(k guest.EventKind) string {
+	if k == "" {
+		return "the start of the boot"
+	}
+	return fmt.Sprintf("%q", k)
+}
+
+// patience is how long to wait for the event after e.
+func (m *Machine) patience(e guest.Event) time.Duration {
+	if e.Kind == guest.Started {
+		return m.Job.Runs[e.Run].Timeout + spare
+	}
+	return bootLimit
+}
+
+// tail returns the last lines of a file, for an error message.
+func tail(name string, n int) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(b), "\r", "")), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
