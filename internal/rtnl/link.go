@@ -1,0 +1,154 @@
+package rtnl
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Link is one network interface.
+type Link struct {
+	Index    int
+	Name     string
+	Kind     string // "wireguard", "tun"; "" for hardware and the loopback
+	Alias    string
+	MTU      int
+	Up       bool
+	Loopback bool
+}
+
+// skipStats leaves the counters out of a link's answer, which make up most of it
+// (RTEXT_FILTER_SKIP_STATS in linux/rtnetlink.h).
+const skipStats = 1 << 3
+
+// Links lists the links of the namespace.
+func (c *Conn) Links() ([]Link, error) {
+	var links []Link
+	err := c.dump("links", func() { links = links[:0] }, func(e *encoder, seq uint32) {
+		e.begin(unix.RTM_GETLINK, 0, seq, unix.SizeofIfInfomsg)
+		e.uint32(unix.IFLA_EXT_MASK, skipStats)
+	}, func(m message) error {
+		l, err := parseLink(m.data)
+		links = append(links, l)
+		return err
+	})
+	return links, err
+}
+
+// Link finds one link by name; none of that name is fs.ErrNotExist.
+func (c *Conn) Link(name string) (Link, error) {
+	var l Link
+	err := c.get(func(e *encoder, seq uint32) {
+		e.begin(unix.RTM_GETLINK, 0, seq, unix.SizeofIfInfomsg)
+		e.string(unix.IFLA_IFNAME, name)
+		e.uint32(unix.IFLA_EXT_MASK, skipStats)
+	}, func(m message) (err error) {
+		l, err = parseLink(m.data)
+		return err
+	})
+	if err != nil {
+		return Link{}, fmt.Errorf("finding link %s: %w", name, err)
+	}
+	return l, nil
+}
+
+func parseLink(data []byte) (Link, error) {
+	if len(data) < unix.SizeofIfInfomsg {
+		return Link{}, errMalformed
+	}
+	flags := number(data[8:12])
+	l := Link{Index: number(data[4:8]), Up: flags&unix.IFF_UP != 0, Loopback: flags&unix.IFF_LOOPBACK != 0}
+	var info []byte
+	err := attributes(data, unix.SizeofIfInfomsg, func(typ uint16, v []byte) {
+		switch typ {
+		case unix.IFLA_IFNAME:
+			l.Name = text(v)
+		case unix.IFLA_IFALIAS:
+			l.Alias = text(v)
+		case unix.IFLA_MTU:
+			l.MTU = number(v)
+		case unix.IFLA_LINKINFO:
+			info = v
+		}
+	})
+	if err != nil || info == nil {
+		return l, err
+	}
+	return l, attributes(info, 0, func(typ uint16, v []byte) {
+		if typ == unix.IFLA_INFO_KIND {
+			l.Kind = text(v)
+		}
+	})
+}
+
+// AddLink makes a link, which is down.
+type AddLink struct {
+	Name string
+	Kind string
+	MTU  int // 0: the kind's own
+}
+
+func (r AddLink) String() string { return "adding link " + r.Name }
+
+func (r AddLink) encode(e *encoder, seq uint32) {
+	e.begin(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, seq, unix.SizeofIfInfomsg)
+	e.string(unix.IFLA_IFNAME, r.Name)
+	if r.MTU != 0 {
+		e.uint32(unix.IFLA_MTU, uint32(r.MTU))
+	}
+	e.nest(unix.IFLA_LINKINFO, func() { e.string(unix.IFLA_INFO_KIND, r.Kind) })
+}
+
+// SetLink changes a link; what is nil or zero stays.
+type SetLink struct {
+	Name  string
+	Alias *string
+	MTU   int
+	Up    *bool
+}
+
+func (r SetLink) String() string { return "setting link " + r.Name }
+
+func (r SetLink) encode(e *encoder, seq uint32) {
+	head := e.begin(unix.RTM_NEWLINK, 0, seq, unix.SizeofIfInfomsg)
+	if r.Up != nil {
+		if *r.Up {
+			head[8] = unix.IFF_UP
+		}
+		head[12] = unix.IFF_UP // the mask of what changes
+	}
+	e.string(unix.IFLA_IFNAME, r.Name)
+	if r.Alias != nil {
+		// Without its zero byte: of length zero it removes the alias.
+		e.bytes(unix.IFLA_IFALIAS, []byte(*r.Alias))
+	}
+	if r.MTU != 0 {
+		e.uint32(unix.IFLA_MTU, uint32(r.MTU))
+	}
+}
+
+// MoveLink moves a link into another namespace, where it arrives down and without its
+// addresses.
+type MoveLink struct {
+	Name string
+	To   *os.File // the namespace, as OpenNamespace gives it
+}
+
+func (r MoveLink) String() string { return "moving link " + r.Name + " to " + r.To.Name() }
+
+func (r MoveLink) encode(e *encoder, seq uint32) {
+	e.begin(unix.RTM_NEWLINK, 0, seq, unix.SizeofIfInfomsg)
+	e.string(unix.IFLA_IFNAME, r.Name)
+	e.uint32(unix.IFLA_NET_NS_FD, uint32(r.To.Fd()))
+}
+
+// DelLink removes a link, and with it its addresses and routes.
+type DelLink struct{ Name string }
+
+func (r DelLink) String() string { return "deleting link " + r.Name }
+
+func (r DelLink) encode(e *encoder, seq uint32) {
+	e.begin(unix.RTM_DELLINK, 0, seq, unix.SizeofIfInfomsg)
+	e.string(unix.IFLA_IFNAME, r.Name)
+}
