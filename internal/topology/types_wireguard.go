@@ -16,6 +16,7 @@ type Network struct {
 	Pos  Pos
 	// Hub is the member through which the others talk; empty in a full mesh.
 	Hub     string
+	HubPos  Pos
 	Members []Member
 	Peers   []Peer
 	// PresharedKeys go before a peer's own PresharedKey, and that before the
@@ -83,12 +84,15 @@ type Peer struct {
 	// the file: the hub or else all where the file does not say. The slice is
 	// shared between peers.
 	Via []string
+	// ViaPos is zero where the file does not say.
+	ViaPos Pos
 }
 
 // AllowedIPs replaces the allowed IPs that a member derives for a peer.
 type AllowedIPs struct {
 	// On is the member that holds them; empty: every other member.
-	On string
+	On  string
+	Pos Pos
 	// Prefixes are masked and sorted; none at all is meant as such.
 	Prefixes []netip.Prefix
 }

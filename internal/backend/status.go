@@ -1,0 +1,52 @@
+package backend
+
+import (
+	"net/netip"
+	"time"
+)
+
+// State is how a tunnel fares.
+type State string
+
+// The states; see contract, section 2.
+const (
+	Up         State = "up"
+	Down       State = "down"       // this node keeps it up, and it is not
+	Connecting State = "connecting" // the first attempt since apply or loss, at most 30 s
+	Idle       State = "idle"       // waits for the other side; healthy
+)
+
+// Tunnel is one row of `status`. Nil and zero fields do not apply; they print as null.
+type Tunnel struct {
+	Protocol      Kind
+	Name          string
+	Child         string
+	Peer          string
+	State         State
+	Reason        string // why it is not up
+	Backend       string // kernel, userspace, libipsec
+	Interface     string
+	Local         string // outer address, with port where there is one
+	Remote        string
+	Endpoint      string   // what is dialled, as the topology writes it
+	Addresses     []string // inner
+	User          string
+	Since         time.Time
+	LastHandshake time.Time
+	RxBytes       *uint64
+	TxBytes       *uint64
+	Foreign       bool // not ours; shown because it matters
+}
+
+// HandshakeLifetime is how long a WireGuard handshake proves a peer alive: the
+// REJECT_AFTER_TIME of the WireGuard paper, section 6.1.
+const HandshakeLifetime = 180 * time.Second
+
+// FormatAddrs renders prefixes as the plan and the status print them.
+func FormatAddrs(prefixes []netip.Prefix) []string {
+	out := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		out[i] = p.String()
+	}
+	return out
+}

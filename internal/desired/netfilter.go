@@ -1,0 +1,70 @@
+package desired
+
+import "net/netip"
+
+// Netfilter is what the packet filter shall do for all protocols together. The chains
+// have many askers, so they are derived here, once, and rendered by one owner.
+type Netfilter struct {
+	Masquerades []Masquerade `json:"masquerades,omitempty"`
+	Forwards    []Forward    `json:"forwards,omitempty"`
+	Clamps      []Clamp      `json:"clamps,omitempty"`
+	AntiSpoofs  []AntiSpoof  `json:"anti_spoofs,omitempty"`
+	OpenPorts   []OpenPort   `json:"open_ports,omitempty"`
+	// Inner opens INPUT and OUTPUT for what tunnels carry to and from this host
+	// (`firewall: {open_ports: true}`): one entry an interface.
+	Inner []string `json:"inner,omitempty"`
+}
+
+// IsZero reports whether the node needs no rule at all; such a node needs no iptables.
+func (n *Netfilter) IsZero() bool {
+	return len(n.Masquerades)+len(n.Forwards)+len(n.Clamps)+len(n.AntiSpoofs)+len(n.OpenPorts)+len(n.Inner) == 0
+}
+
+// OutAuto as the egress interface means that of the default route, per family.
+const OutAuto = "auto"
+
+// Masquerade rewrites the source of what leaves from Source by Out; one entry a source
+// prefix. What an IPsec connection protects is exempt, whoever's rule it is.
+type Masquerade struct {
+	Object string       `json:"object"` // nat/NODE/rule/SOURCE->OUT
+	Source netip.Prefix `json:"source"`
+	Out    string       `json:"out"`  // an interface's name, or OutAuto
+	SNAT   netip.Addr   `json:"snat"` // valid: SNAT to it; else MASQUERADE
+}
+
+// Forward lets traffic through the FORWARD chain. Empty fields match anything.
+type Forward struct {
+	Object string       `json:"object"` // nat/NODE/forward/WHAT
+	In     string       `json:"in,omitempty"`
+	Out    string       `json:"out,omitempty"` // a name, or OutAuto
+	From   netip.Prefix `json:"from"`
+	To     netip.Prefix `json:"to"`
+	// Family 4 or 6 where neither From nor To says it; 0 there means both.
+	Family int `json:"family,omitempty"`
+	// Answers lets only RELATED and ESTABLISHED through.
+	Answers bool `json:"answers,omitempty"`
+}
+
+// Clamp lowers the MSS of forwarded TCP through an interface, both ways, both families.
+type Clamp struct {
+	Object    string `json:"object"`
+	Interface string `json:"interface"`
+	MSS       int    `json:"mss,omitempty"` // 0: from the path MTU
+}
+
+// AntiSpoof is what wg-quick(8) sets beside a full tunnel: packets for the interface's
+// own addresses that come in elsewhere from non-local sources are dropped, and the mark
+// is kept across a connection so that rp_filter=1 takes the answers.
+type AntiSpoof struct {
+	Object    string       `json:"object"`
+	Interface string       `json:"interface"`
+	Addresses []netip.Addr `json:"addresses"` // one family each entry
+	Mark      int          `json:"mark"`
+}
+
+// OpenPort opens one port, or one protocol, on INPUT and OUTPUT, both families.
+type OpenPort struct {
+	Object   string `json:"object"`
+	Protocol string `json:"protocol"` // udp, tcp, esp, ah, gre
+	Port     int    `json:"port,omitempty"`
+}

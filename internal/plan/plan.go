@@ -1,0 +1,113 @@
+// Package plan collects the steps of all backends into one plan: it orders them, counts
+// them, and prints them as text and JSON. It computes no difference of its own.
+package plan
+
+import (
+	"slices"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+)
+
+// Plan is what lies between a host and its desired state.
+type Plan struct {
+	Site  string
+	Node  string
+	Steps []backend.Step // in the order in which they are done
+}
+
+// New puts steps into the order of their phases. Steps of one phase stay in the order
+// in which they come, which is the order of their backends.
+func New(site, node string, steps []backend.Step) *Plan {
+	steps = slices.Clone(steps)
+	slices.SortStableFunc(steps, func(a, b backend.Step) int { return int(a.Phase) - int(b.Phase) })
+	return &Plan{Site: site, Node: node, Steps: steps}
+}
+
+// Empty reports whether there is nothing to show. Silent steps, which only move what
+// vpnctl remembers, do not count.
+func (p *Plan) Empty() bool {
+	return !slices.ContainsFunc(p.Steps, func(s backend.Step) bool { return len(s.Changes) > 0 })
+}
+
+// Changes are the lines of the plan, in the order of the steps. An object that several
+// steps touch in the same way is told once, where it is touched first.
+func (p *Plan) Changes() []backend.Change {
+	type key struct {
+		action backend.Action
+		object string
+	}
+	var out []backend.Change
+	at := map[key]int{}
+	for _, s := range p.Steps {
+		for _, c := range s.Changes {
+			k := key{c.Action, c.Object}
+			i, seen := at[k]
+			if !seen {
+				at[k] = len(out)
+				out = append(out, c)
+				continue
+			}
+			out[i] = merge(out[i], c)
+		}
+	}
+	return out
+}
+
+// merge joins two changes of one object. The greater impact speaks for both; its
+// sessions are joined, each told once.
+func merge(a, b backend.Change) backend.Change {
+	a.Fields = backend.SortFields(slices.Concat(a.Fields, b.Fields))
+	if a.Note == "" {
+		a.Note = b.Note
+	}
+	if b.Impact.Level > a.Impact.Level || a.Impact.What == "" {
+		a.Impact.What = b.Impact.What
+	}
+	a.Impact.Level = max(a.Impact.Level, b.Impact.Level)
+	sessions := slices.Clone(a.Impact.Sessions)
+	for _, s := range b.Impact.Sessions {
+		if !slices.Contains(sessions, s) {
+			sessions = append(sessions, s)
+		}
+	}
+	a.Impact.Sessions = sessions
+	return a
+}
+
+// Summary counts a plan's changes.
+type Summary struct {
+	Create     int `json:"create"`
+	Update     int `json:"update"`
+	Delete     int `json:"delete"`
+	Disruptive int `json:"disruptive"`
+}
+
+// Summarize counts changes by action, and those that cost live sessions.
+func Summarize(changes []backend.Change) Summary {
+	var s Summary
+	for _, c := range changes {
+		switch c.Action {
+		case backend.Create:
+			s.Create++
+		case backend.Update:
+			s.Update++
+		case backend.Delete:
+			s.Delete++
+		}
+		if c.Impact.Level == backend.Disrupt {
+			s.Disruptive++
+		}
+	}
+	return s
+}
+
+// MaxImpact is the highest impact in the plan, and the object that has it.
+func (p *Plan) MaxImpact() (backend.Level, string) {
+	level, object := backend.None, ""
+	for _, c := range p.Changes() {
+		if c.Impact.Level > level {
+			level, object = c.Impact.Level, c.Object
+		}
+	}
+	return level, object
+}

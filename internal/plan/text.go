@@ -1,0 +1,94 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+)
+
+// NoChanges is the whole text of an empty plan.
+const NoChanges = "no changes\n"
+
+// Palette colours a line; meaning is never in colour alone.
+type Palette struct{ Create, Update, Delete, Cost, Reset string }
+
+// ANSI is the palette of a terminal.
+var ANSI = Palette{Create: "\x1b[32m", Update: "\x1b[33m", Delete: "\x1b[31m", Cost: "\x1b[1;31m", Reset: "\x1b[0m"}
+
+// Text is the plan as the operator reads it: one line an object, its fields and its cost
+// below it, and a count. The zero Palette prints without colour.
+func (p *Plan) Text(colour Palette) string {
+	changes := p.Changes()
+	if len(changes) == 0 {
+		return NoChanges
+	}
+	var b strings.Builder
+	for _, c := range changes {
+		writeChange(&b, c, colour)
+	}
+	b.WriteString(Count(changes))
+	return b.String()
+}
+
+// Count is the plan's last line.
+func Count(changes []backend.Change) string {
+	s := Summarize(changes)
+	return fmt.Sprintf("plan: %d to create, %d to update, %d to delete; %d disruptive\n",
+		s.Create, s.Update, s.Delete, s.Disruptive)
+}
+
+func writeChange(b *strings.Builder, c backend.Change, colour Palette) {
+	note := ""
+	if c.Note != "" {
+		note = " (" + c.Note + ")"
+	}
+	fmt.Fprintf(b, "%s%c %s%s%s\n", colour.of(c.Action), c.Action, c.Object, colour.Reset, note)
+	for _, f := range c.Fields {
+		if c.Action == backend.Create {
+			fmt.Fprintf(b, "    %s: %s\n", f.Name, f.Want)
+			continue
+		}
+		fmt.Fprintf(b, "    %s: %s -> %s\n", f.Name, f.Have, f.Want)
+	}
+	if line := cost(c.Impact); line != "" {
+		fmt.Fprintf(b, "    %s! %s%s\n", colour.Cost, line, colour.Reset)
+	}
+}
+
+// cost is what an impact says: what happens, and to whom.
+func cost(i backend.Impact) string {
+	if i.Level == backend.None {
+		return ""
+	}
+	names := make([]string, len(i.Sessions))
+	for n, s := range i.Sessions {
+		names[n] = strings.Join(nonEmpty(s.User, s.Peer, s.Address), " ")
+	}
+	if len(names) == 0 {
+		return i.What
+	}
+	return fmt.Sprintf("%s (%s)", i.What, strings.Join(names, ", "))
+}
+
+func nonEmpty(words ...string) []string {
+	var out []string
+	for _, w := range words {
+		if w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func (p Palette) of(a backend.Action) string {
+	switch a {
+	case backend.Create:
+		return p.Create
+	case backend.Update:
+		return p.Update
+	case backend.Delete:
+		return p.Delete
+	}
+	return ""
+}
