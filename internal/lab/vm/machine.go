@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,8 +27,15 @@ const bootLimit = 5 * time.Minute
 // enforces, before the machine is taken for hung.
 const spare = 2 * time.Minute
 
-// early are the modules that the guest needs to reach the machine's files.
-var early = []string{"virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay"}
+// early are the modules that the guest needs to reach the machine's files, and
+// earlyDisk those for a disk of its own.
+var (
+	early     = []string{"virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay"}
+	earlyDisk = []string{"virtio_blk", "ext4"}
+)
+
+// diskSize is the size of the disk, in MiB: of a file with a hole.
+const diskSize = 4096
 
 // load are the modules that programs may need: what network namespaces share,
 // and what a program without a view of /lib/modules cannot have loaded.
@@ -67,6 +75,11 @@ func (m *Machine) Run(ctx context.Context) error {
 	if err := m.writeInitrd(ctx, filepath.Join(dir, "initrd")); err != nil {
 		return fmt.Errorf("writing initial file system: %w", err)
 	}
+	if m.Job.Systemd {
+		if err := makeDisk(ctx, filepath.Join(dir, "disk")); err != nil {
+			return fmt.Errorf("making disk: %w", err)
+		}
+	}
 	l, err := net.Listen("unix", filepath.Join(dir, "agent"))
 	if err != nil {
 		return err
@@ -97,7 +110,11 @@ func (m *Machine) Run(ctx context.Context) error {
 
 // writeInitrd writes the initial file system with everything for this job.
 func (m *Machine) writeInitrd(ctx context.Context, name string) error {
-	modules, err := m.Kernel.withDependencies(ctx, early...)
+	names := early
+	if m.Job.Systemd {
+		names = slices.Concat(early, earlyDisk)
+	}
+	modules, err := m.Kernel.withDependencies(ctx, names...)
 	if err != nil {
 		return err
 	}
@@ -125,11 +142,23 @@ func (m *Machine) writeInitrd(ctx context.Context, name string) error {
 	return errors.Join(c.Close(), w.Flush(), f.Close())
 }
 
+// makeDisk makes an empty file system.
+func makeDisk(ctx context.Context, name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(diskSize<<20), f.Close()); err != nil {
+		return err
+	}
+	return quietly(exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1", name))
+}
+
 // qemu returns the emulator's command.
 func (m *Machine) qemu(ctx context.Context, dir string) *exec.Cmd {
 	args := []string{
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(m.Memory),
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-nodefaults", "-no-user-config", "-display", "none",
 		"-kernel", m.Kernel.image(), "-initrd", filepath.Join(dir, "initrd"), "-append", m.cmdline(),
 		"-serial", "file:" + filepath.Join(dir, "console"),
 		"-device", "virtio-serial-pci",
@@ -137,6 +166,14 @@ func (m *Machine) qemu(ctx context.Context, dir string) *exec.Cmd {
 		"-device", "virtserialport,chardev=agent,name=" + guest.PortName,
 		"-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
 		"-device", "virtio-9p-pci,fsdev=root,mount_tag=" + guest.RootTag,
+	}
+	if m.Job.Systemd {
+		// Nothing on the disk has to outlive this process.
+		disk := filepath.Join(dir, "disk")
+		args = append(args, "-drive", "if=virtio,format=raw,cache=unsafe,file="+disk)
+	} else {
+		// A crash ends the machine.
+		args = append(args, "-no-reboot")
 	}
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -148,7 +185,8 @@ func (m *Machine) qemu(ctx context.Context, dir string) *exec.Cmd {
 func (m *Machine) cmdline() string {
 	return "console=ttyS0 quiet panic=-1 no_timer_check nowatchdog mitigations=off audit=0 apparmor=0" +
 		// Module ip_gre would put gre0 and others into every namespace.
-		" fb_tunnels=none"
+		" fb_tunnels=none" +
+		" systemd.show_status=0 systemd.log_level=err systemd.log_target=console net.ifnames=0"
 }
 
 // follow receives from the guest until its job is done, and calls kill when

@@ -47,7 +47,11 @@ func (a *Agent) serve(i int) int {
 	a.send.Event(Event{Kind: Started, Boot: a.boot, Run: i})
 	start := time.Now()
 	code, err := a.run(a.job.Runs[i])
-	e := Event{Kind: Exited, Boot: a.boot, Run: i, Code: code, Seconds: time.Since(start).Seconds()}
+	kind := Exited
+	if code == Reboot && a.job.Systemd {
+		kind = Rebooting
+	}
+	e := Event{Kind: kind, Boot: a.boot, Run: i, Code: code, Seconds: time.Since(start).Seconds()}
 	if err != nil {
 		e.Text = err.Error()
 	}

@@ -24,8 +24,9 @@ const (
 	frameEvent  = 'e'
 )
 
-// maxFrame bounds what a broken stream can make the receiver allocate.
-const maxFrame = 1 << 20
+// maxFrame bounds a frame. The kernel takes up to 32 KiB in one write, so that
+// a machine which dies while it sends leaves no part of a frame behind.
+const maxFrame = 16 << 10
 
 // Write sends output of a program.
 func (s *Sender) Write(p []byte) (int, error) {
@@ -49,8 +50,7 @@ func (s *Sender) Event(e Event) error {
 	return s.send(frameEvent, b)
 }
 
-// send writes a frame: kind, length, payload. It is one Write, so that a
-// machine that dies in the middle leaves as little of it as possible.
+// send writes a frame in one piece: kind, length, payload.
 func (s *Sender) send(kind byte, p []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -46,7 +46,8 @@ type Run struct {
 }
 
 // Reboot is the exit code by which a program under systemd asks to be run again
-// after a reboot.
+// after a reboot. A machine that crashes comes up again too, and runs it once
+// more.
 const Reboot = 99
 
 // Event is a message from the agent, in between the output of programs.
@@ -64,9 +65,10 @@ type EventKind string
 
 // The kinds of events.
 const (
-	Booted  EventKind = "booted"  // Seconds since the kernel's start
-	Started EventKind = "started" // Run
-	Exited  EventKind = "exited"  // Run, Code, Seconds; Text where it was killed
-	Done    EventKind = "done"    // the last event of a machine
-	Failed  EventKind = "failed"  // Text; the machine itself went wrong
+	Booted    EventKind = "booted"    // Seconds since the kernel's start
+	Started   EventKind = "started"   // Run
+	Exited    EventKind = "exited"    // Run, Code, Seconds; Text where it was killed
+	Rebooting EventKind = "rebooting" // the same, and the program wants to run again
+	Done      EventKind = "done"      // the last event of a machine
+	Failed    EventKind = "failed"    // Text; the machine itself went wrong
 )

@@ -34,6 +34,11 @@ func enterRoot(job Job) error {
 			return fmt.Errorf("installing %s: %w", to, err)
 		}
 	}
+	if job.Systemd {
+		if err := prepareSystemd(newRoot); err != nil {
+			return fmt.Errorf("preparing systemd: %w", err)
+		}
+	}
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
 		if err := mount(dir, newRoot+dir, "", unix.MS_MOVE, ""); err != nil {
 			return err

@@ -103,7 +103,7 @@ func run(ctx context.Context, o options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r := &reporter{names: b.names, start: time.Now()}
+	r := &reporter{names: b.names}
 	for _, job := range b.jobs(o) {
 		m := vm.Machine{
 			Kernel:   kernel,
@@ -114,6 +114,7 @@ func run(ctx context.Context, o options) (int, error) {
 			Output:   os.Stdout,
 			Event:    r.event,
 		}
+		r.start = time.Now()
 		if err := m.Run(ctx); err != nil {
 			return r.code, err
 		}
@@ -124,9 +125,9 @@ func run(ctx context.Context, o options) (int, error) {
 
 // reporter prints what happens in the machine, in the words of go test.
 type reporter struct {
-	names []string // of packages; none for a command
-	skip  int      // runs in earlier machines
-	start time.Time
+	names []string  // of packages; none for a command
+	skip  int       // runs in earlier machines
+	start time.Time // of the boot
 	code  int
 }
 
@@ -134,7 +135,9 @@ type reporter struct {
 func (r *reporter) event(e guest.Event) {
 	switch e.Kind {
 	case guest.Booted:
-		fmt.Fprintf(os.Stderr, "vmrun: booted in %.1f s\n", time.Since(r.start).Seconds())
+		fmt.Fprintf(os.Stderr, "vmrun: boot %d took %.1f s\n", e.Boot, time.Since(r.start).Seconds())
+	case guest.Rebooting:
+		r.start = time.Now()
 	case guest.Exited:
 		r.exited(e)
 	}
