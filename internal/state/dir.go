@@ -1,0 +1,146 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/secret"
+)
+
+// format is the version of what lies in the folder. A folder of a newer one is not
+// touched: this program would lose what it does not know.
+const format = "1"
+
+// The names below the folder.
+const (
+	formatFile  = "format"
+	appliedFile = "applied.json"
+	memoryFile  = "memory.json"
+	journalFile = "journal"
+)
+
+// Dir is a state folder. It need not exist: reading from none finds nothing.
+type Dir struct {
+	Path  string
+	Files host.Files
+}
+
+// Applied is what the last successful apply wanted.
+type Applied struct {
+	Site string    `json:"site"`
+	Node string    `json:"node"`
+	At   time.Time `json:"at"`
+	// File is what the operator called the topology.
+	File string `json:"file"`
+	// Topology is its text, without the secrets that it carried.
+	Topology string `json:"topology"`
+	// Secrets are the ids of those secrets, and of the ones that came from the
+	// environment, a command or a credential, by the path of their key.
+	Secrets map[string]secret.ID `json:"secrets,omitempty"`
+	State   *desired.State       `json:"state"`
+}
+
+// Check refuses a folder that a newer vpnctl wrote.
+func (d *Dir) Check() error {
+	f, err := d.Files.Read(d.file(formatFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading state: %w", err)
+	}
+	if got := strings.TrimSpace(string(f.Data)); got != format {
+		return backend.Refuse("state"+d.Path, "use the vpnctl that wrote it, or a newer one",
+			"the folder has format %q, and this vpnctl knows %s", got, format)
+	}
+	return nil
+}
+
+// Init makes the folder, for root alone.
+func (d *Dir) Init() error {
+	if err := os.MkdirAll(d.Path, 0o700); err != nil {
+		return fmt.Errorf("making state folder: %w", err)
+	}
+	// The folder of a package, or of an administrator, may be open.
+	if err := os.Chmod(d.Path, 0o700); err != nil {
+		return fmt.Errorf("closing state folder: %w", err)
+	}
+	if _, err := d.Files.Read(d.file(formatFile)); err == nil {
+		return nil
+	}
+	return d.write(formatFile, []byte(format+"\n"))
+}
+
+// Applied returns what was applied last, nil before the first apply.
+func (d *Dir) Applied() (*Applied, error) {
+	a := new(Applied)
+	found, err := d.read(appliedFile, a)
+	if !found || err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// SaveApplied remembers what was applied.
+func (d *Dir) SaveApplied(a *Applied) error { return d.save(appliedFile, a) }
+
+// Memory returns what the backends remember; see backend.Memory. It is never nil.
+func (d *Dir) Memory() (backend.Memory, error) {
+	m := backend.Memory{}
+	if _, err := d.read(memoryFile, &m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// SaveMemory stores what the backends remember.
+func (d *Dir) SaveMemory(m backend.Memory) error { return d.save(memoryFile, m) }
+
+// Remove removes the folder and everything in it.
+func (d *Dir) Remove() error {
+	if err := os.RemoveAll(d.Path); err != nil {
+		return fmt.Errorf("removing state folder: %w", err)
+	}
+	return nil
+}
+
+func (d *Dir) file(name string) string { return filepath.Join(d.Path, name) }
+
+func (d *Dir) read(name string, v any) (found bool, err error) {
+	f, err := d.Files.Read(d.file(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading state: %w", err)
+	}
+	if err := json.Unmarshal(f.Data, v); err != nil {
+		return false, fmt.Errorf("reading state %s: %w", d.file(name), err)
+	}
+	return true, nil
+}
+
+func (d *Dir) save(name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding state %s: %w", name, err)
+	}
+	return d.write(name, append(b, '\n'))
+}
+
+func (d *Dir) write(name string, b []byte) error {
+	f := host.File{Data: b, Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()}
+	if err := d.Files.Replace(d.file(name), f); err != nil {
+		return fmt.Errorf("writing state: %w", err)
+	}
+	return nil
+}
