@@ -1,0 +1,144 @@
+package nat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/ti-mo/conntrack"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Kernel is what is asked of the kernel directly, without a program.
+type Kernel interface {
+	// Capable reports whether this process may change the packet filter.
+	Capable() bool
+	// Tables are the tables that iptables-legacy has here. While there is none, it has
+	// no rules either, and listing them would only create the tables.
+	Tables(f Family) []string
+	// HasIPv6 reports whether the kernel speaks IPv6 at all.
+	HasIPv6() bool
+	// DefaultRoute is the interface of the main table's default route of the lowest
+	// metric, interfaces of ours left out; "" where there is none.
+	DefaultRoute(f Family, ours []string) (string, error)
+}
+
+// live is the Kernel of the real host.
+type live struct{}
+
+func (live) Capable() bool {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return true // a kernel that cannot say will refuse by itself
+	}
+	return data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
+}
+
+func (live) Tables(f Family) []string {
+	b, err := os.ReadFile("/proc/net/" + string(f) + "_tables_names")
+	if err != nil {
+		return nil // the module is not loaded, so it holds nothing
+	}
+	return strings.Fields(string(b))
+}
+
+func (live) HasIPv6() bool {
+	_, err := os.Stat("/proc/net/if_inet6")
+	return err == nil
+}
+
+func (live) DefaultRoute(f Family, ours []string) (string, error) {
+	routes, err := defaultRoutes(f)
+	if err != nil {
+		return "", fmt.Errorf("reading default routes: %w", err)
+	}
+	slices.SortStableFunc(routes, func(a, b netlink.Route) int { return a.Priority - b.Priority })
+	for _, r := range routes {
+		index := r.LinkIndex
+		if len(r.MultiPath) > 0 {
+			index = r.MultiPath[0].LinkIndex
+		}
+		link, err := netlink.LinkByIndex(index)
+		if err != nil {
+			continue // gone since the dump, or a route without interface
+		}
+		if name := link.Attrs().Name; !slices.Contains(ours, name) {
+			return name, nil
+		}
+	}
+	return "", nil
+}
+
+// dumpTries bounds how often a dump is repeated that changes cut short.
+const dumpTries = 5
+
+func defaultRoutes(f Family) ([]netlink.Route, error) {
+	family := netlink.FAMILY_V4
+	if f == IPv6 {
+		family = netlink.FAMILY_V6
+	}
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST}
+	const mask = netlink.RT_FILTER_TABLE | netlink.RT_FILTER_DST | netlink.RT_FILTER_TYPE
+	for try := 1; ; try++ {
+		routes, err := netlink.RouteListFiltered(family, filter, mask)
+		if !errors.Is(err, netlink.ErrDumpInterrupted) || try == dumpTries {
+			return routes, err
+		}
+	}
+}
+
+// tracked is the Conntrack of the real host.
+type tracked struct{}
+
+func (tracked) Count(_ context.Context, sources []netip.Prefix) ([]int, error) {
+	counts := make([]int, len(sources))
+	err := translated(sources, func(_ *conntrack.Conn, flow conntrack.Flow) error {
+		for i, p := range sources {
+			if p.Contains(flow.TupleOrig.IP.SourceAddress) {
+				counts[i]++
+			}
+		}
+		return nil
+	})
+	return counts, err
+}
+
+func (tracked) End(_ context.Context, sources []netip.Prefix) error {
+	return translated(sources, func(c *conntrack.Conn, flow conntrack.Flow) error {
+		if err := c.Delete(flow); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("ending translation from %s: %w", flow.TupleOrig.IP.SourceAddress, err)
+		}
+		return nil
+	})
+}
+
+// translated calls fn for the running connections from the given sources whose source
+// is rewritten.
+func translated(sources []netip.Prefix, fn func(*conntrack.Conn, conntrack.Flow) error) error {
+	c, err := conntrack.Dial(nil)
+	if err != nil {
+		return fmt.Errorf("opening conntrack: %w", err)
+	}
+	defer func() { _ = c.Close() }()
+	flows, err := c.Dump(nil)
+	if err != nil {
+		return fmt.Errorf("reading conntrack: %w", err)
+	}
+	for _, flow := range flows {
+		from := flow.TupleOrig.IP.SourceAddress
+		if !flow.Status.SrcNAT() || !slices.ContainsFunc(sources, func(p netip.Prefix) bool { return p.Contains(from) }) {
+			continue
+		}
+		if err := fn(c, flow); err != nil {
+			return err
+		}
+	}
+	return nil
+}

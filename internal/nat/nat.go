@@ -1,0 +1,304 @@
+package nat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/host"
+)
+
+// Backend keeps the packet filter rules of one host.
+type Backend struct {
+	runner    host.Runner
+	programs  Programs
+	kernel    Kernel
+	conntrack Conntrack
+	found     map[Family]tools
+}
+
+var (
+	_ backend.Backend  = (*Backend)(nil)
+	_ backend.Operator = (*Backend)(nil)
+)
+
+// Config is what a Backend works with. Fields that are nil get the real host's.
+type Config struct {
+	Runner    host.Runner
+	Programs  Programs
+	Kernel    Kernel
+	Conntrack Conntrack
+}
+
+// New returns a Backend for the real host, apart from what c replaces.
+func New(c Config) *Backend {
+	b := &Backend{runner: c.Runner, programs: c.Programs, kernel: c.Kernel, conntrack: c.Conntrack,
+		found: make(map[Family]tools)}
+	if b.runner == nil {
+		b.runner = host.System{}
+	}
+	if b.programs == nil {
+		b.programs = installed{}
+	}
+	if b.kernel == nil {
+		b.kernel = live{}
+	}
+	if b.conntrack == nil {
+		b.conntrack = tracked{}
+	}
+	return b
+}
+
+// Kind implements backend.Backend.
+func (b *Backend) Kind() backend.Kind { return backend.NAT }
+
+// Status implements backend.Backend: NAT has no tunnels.
+func (b *Backend) Status(context.Context, backend.Input) ([]backend.Tunnel, error) { return nil, nil }
+
+// Handlers implements backend.Operator.
+func (b *Backend) Handlers() map[string]backend.Handler {
+	return map[string]backend.Handler{
+		tableOp: backend.Handle(b.change),
+		flushOp: backend.Handle(b.flush),
+	}
+}
+
+// families are the address families in the order of the plan.
+var families = []Family{IPv4, IPv6}
+
+// kindsKey is the memory of the kinds of iptables that hold rules of ours. A topology
+// without rules looks there and nowhere else, so that it needs no iptables.
+const kindsKey = "nat/kind"
+
+// kinds are kinds of iptables by family, sorted.
+type kinds map[Family][]Kind
+
+func known(m backend.Memory) kinds {
+	k := make(kinds)
+	m.Get(kindsKey, &k)
+	return k
+}
+
+func (k kinds) equal(o kinds) bool { return maps.EqualFunc(k, o, slices.Equal) }
+
+// union are the kinds of both.
+func (k kinds) union(o kinds) kinds {
+	out := make(kinds)
+	maps.Copy(out, k)
+	for f, add := range o {
+		all := slices.Sorted(slices.Values(slices.Concat(k[f], add)))
+		out[f] = slices.Compact(all)
+	}
+	return out
+}
+
+// value is what memory holds: no entry where there is nothing to remember.
+func (k kinds) value() any {
+	if len(k) == 0 {
+		return nil
+	}
+	return k
+}
+
+// remember plans what memory learns before the first rule is set, and forgets after the
+// last one is gone.
+func remember(from, to kinds) []backend.Step {
+	var steps []backend.Step
+	both := from.union(to)
+	if !both.equal(from) {
+		steps = append(steps, backend.Remember(backend.PhaseMemory, kindsKey, from.value(), both.value()))
+	}
+	if !to.equal(both) {
+		steps = append(steps, backend.Remember(backend.PhaseForget, kindsKey, both.value(), to.value()))
+	}
+	return steps
+}
+
+// nodeOf is the node that the objects are named after; the empty state has none.
+func nodeOf(in backend.Input) string {
+	if in.Want.Node == "" && in.Applied != nil {
+		return in.Applied.Node
+	}
+	return in.Want.Node
+}
+
+// wanted are the wanted tables of one family.
+func (b *Backend) wanted(in backend.Input, f Family) (rendered, error) {
+	n := &in.Want.Netfilter
+	if n.IsZero() || f == IPv6 && !b.kernel.HasIPv6() {
+		return nil, nil
+	}
+	name := ""
+	if len(autos(n)) > 0 {
+		var err error
+		if name, err = b.kernel.DefaultRoute(f, tunnels(in)); err != nil {
+			return nil, err
+		}
+	}
+	return render(n, nodeOf(in), f, func(Family) string { return name }), nil
+}
+
+// tunnels are the interfaces of ours, now and before: a default route through one of them
+// is never what `out: auto` means.
+func tunnels(in backend.Input) []string {
+	var names []string
+	for _, s := range []*desired.State{in.Want, in.Applied} {
+		if s == nil {
+			continue
+		}
+		for _, i := range s.Interfaces {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+// autos are the masquerades with `out: auto`.
+func autos(n *desired.Netfilter) []desired.Masquerade {
+	return slices.DeleteFunc(slices.Clone(n.Masquerades), func(m desired.Masquerade) bool {
+		return m.Out != desired.OutAuto
+	})
+}
+
+// Check implements backend.Backend.
+func (b *Backend) Check(ctx context.Context, in backend.Input) error {
+	memory := known(in.Memory)
+	if in.Want.Netfilter.IsZero() && len(memory) == 0 {
+		return nil
+	}
+	var errs []error
+	if !b.kernel.Capable() {
+		errs = append(errs, backend.Refuse("nat/"+nodeOf(in), "run it as root",
+			"changing the packet filter needs CAP_NET_ADMIN"))
+	}
+	for _, f := range families {
+		want, err := b.wanted(in, f)
+		if err == nil && len(want)+len(memory[f]) > 0 {
+			_, err = b.tools(ctx, f)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, b.checkAutos(in))...)
+}
+
+// checkAutos refuses `out: auto` where it means nothing at all. One family without a
+// default route is common, and no fault.
+func (b *Backend) checkAutos(in backend.Input) error {
+	all := autos(&in.Want.Netfilter)
+	var errs []error
+	routed := make(map[Family]string)
+	for _, m := range all {
+		f := familyOf(m.Source)
+		name, asked := routed[f]
+		if !asked {
+			var err error
+			if name, err = b.kernel.DefaultRoute(f, tunnels(in)); err != nil {
+				return err
+			}
+			routed[f] = name
+		}
+		if name != "" {
+			return nil
+		}
+		errs = append(errs, backend.Refuse(m.Object, "name the interface: `out: eth0`",
+			"there is no default route"))
+	}
+	return errors.Join(errs...)
+}
+
+// Plan implements backend.Backend.
+func (b *Backend) Plan(ctx context.Context, in backend.Input) ([]backend.Step, error) {
+	memory, after := known(in.Memory), make(kinds)
+	d := &differ{node: nodeOf(in)}
+	for _, f := range families {
+		want, err := b.wanted(in, f)
+		if err != nil {
+			return nil, err
+		}
+		if len(want)+len(memory[f]) == 0 {
+			continue
+		}
+		o, err := b.observe(ctx, f, memory[f])
+		if err != nil {
+			return nil, err
+		}
+		if err := d.add(o, want); err != nil {
+			return nil, err
+		}
+		if len(want) > 0 {
+			after[f] = []Kind{o.tool.kind}
+		}
+	}
+	steps := d.steps()
+	if err := b.capable(ctx, steps); err != nil {
+		return nil, err
+	}
+	flush, err := b.planFlush(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(steps, flush, remember(memory, after)), nil
+}
+
+// capable looks at the versions of the programs that the steps need. It runs them, so a
+// plan without steps spares that.
+func (b *Backend) capable(ctx context.Context, steps []backend.Step) error {
+	var errs []error
+	seen := make(map[*tool]bool)
+	for _, s := range steps {
+		t, err := b.toolFor(ctx, s.Op.To.(*Table))
+		if err != nil {
+			return err
+		}
+		if !seen[t] {
+			seen[t] = true
+			errs = append(errs, t.capable())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// toolFor is the program that keeps a table.
+func (b *Backend) toolFor(ctx context.Context, table *Table) (*tool, error) {
+	ts, err := b.tools(ctx, table.Family)
+	if err != nil {
+		return nil, err
+	}
+	t := ts.of(table.Kind)
+	if t == nil {
+		return nil, fmt.Errorf("finding %s: no such program", program(table.Family, table.Kind))
+	}
+	return t, nil
+}
+
+// tableOp is the operation that leads a Table from one content to another.
+const tableOp = "nat.table"
+
+// change does tableOp: it reads the table and restores what differs, in one go.
+func (b *Backend) change(ctx context.Context, from, to *Table) error {
+	switch {
+	case from == nil && to == nil:
+		return nil
+	case from == nil:
+		from = to.with(nil, nil)
+	case to == nil:
+		to = from.with(nil, nil)
+	}
+	t, err := b.toolFor(ctx, to)
+	if err != nil {
+		return err
+	}
+	s, err := t.save(ctx, to.Name)
+	if err != nil {
+		return err
+	}
+	script := restoreScript(s.table(to.Name), from, to)
+	if script == "" {
+		return nil
+	}
+	return t.restore(ctx, script)
+}

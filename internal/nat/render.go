@@ -1,0 +1,238 @@
+package nat
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/vpnctl/vpnctl/internal/desired"
+)
+
+// tableOrder is the order in which tables are filled; they are emptied the other way
+// round, so that nothing is let through that is not yet, or no longer, translated.
+var tableOrder = []string{"raw", "mangle", "nat", "filter"}
+
+// chainOf is the name of our chain behind a builtin one.
+func chainOf(hook string) string { return Prefix + hook }
+
+// egress finds the interface that `out: auto` means in a family; "" where there is none.
+type egress func(f Family) string
+
+// rendered are the wanted tables of one family.
+type rendered map[string]*Table
+
+// renderer turns the desired netfilter into rules of one family.
+type renderer struct {
+	family Family
+	node   string
+	egress egress
+	tables rendered
+}
+
+// render turns the desired state into the tables of one family, none of which is empty.
+// The order of the rules is that of the desired state, which is sorted.
+func render(n *desired.Netfilter, node string, f Family, out egress) rendered {
+	r := &renderer{family: f, node: node, egress: out, tables: make(rendered)}
+	for _, m := range n.Masquerades {
+		r.masquerade(m)
+	}
+	for _, w := range n.Forwards {
+		r.forward(w)
+	}
+	for _, c := range n.Clamps {
+		r.clamp(c)
+	}
+	for _, a := range n.AntiSpoofs {
+		r.antiSpoof(a)
+	}
+	for _, p := range n.OpenPorts {
+		r.openPort(p)
+	}
+	for _, name := range n.Inner {
+		object := fmt.Sprintf("nat/%s/inner/%s", node, name)
+		r.add("filter", "INPUT", object, rule{optIn: quote(name), optJump: "ACCEPT"})
+		r.add("filter", "OUTPUT", object, rule{optOut: quote(name), optJump: "ACCEPT"})
+	}
+	return r.tables
+}
+
+// add appends a rule to our chain behind a builtin one, and with the first rule the chain
+// and its jump.
+func (r *renderer) add(table, hook, object string, one rule) {
+	one.setComment(object)
+	t, ok := r.tables[table]
+	if !ok {
+		t = &Table{Family: r.family, Name: table}
+		r.tables[table] = t
+	}
+	c := t.chain(chainOf(hook))
+	if c == nil {
+		t.Chains = sortChains(append(t.Chains, Chain{Name: chainOf(hook)}))
+		t.Jumps = sortJumps(append(t.Jumps, Jump{Hook: hook, Chain: chainOf(hook), At: 1}))
+		c = t.chain(chainOf(hook))
+	}
+	c.Rules = append(c.Rules, one.String())
+}
+
+func (r *renderer) is(a netip.Addr) bool { return a.Is6() == (r.family == IPv6) }
+
+// out is the interface that a topology's `out` means here, false where there is none.
+func (r *renderer) out(name string) (string, bool) {
+	if name == desired.OutAuto {
+		name = r.egress(r.family)
+		return quote(name), name != ""
+	}
+	return quote(name), true
+}
+
+// exempt is the first rule of all in nat's POSTROUTING: what IPsec protects would no
+// longer match its policy with another source, and leave in clear. An ACCEPT there also
+// keeps everybody else's MASQUERADE away, which a condition on our own rule would not.
+func (r *renderer) exempt() {
+	if _, done := r.tables["nat"]; !done {
+		r.add("nat", "POSTROUTING", "nat/"+r.node+"/exempt/ipsec",
+			rule{"policy --dir": "out", "policy --pol": "ipsec", optJump: "ACCEPT"})
+	}
+}
+
+// masquerade translates the source, and lets through what it translates and the answers.
+func (r *renderer) masquerade(m desired.Masquerade) {
+	out, ok := r.out(m.Out)
+	if !r.is(m.Source.Addr()) || !ok {
+		return
+	}
+	r.exempt()
+	src := normalPrefix(m.Source.String())
+	to := rule{optJump: "MASQUERADE"}
+	if m.SNAT.IsValid() {
+		to = rule{optJump: "SNAT", "SNAT --to-source": m.SNAT.String()}
+	}
+	to.set(optSource, src)
+	to.set(optOut, out)
+	r.add("nat", "POSTROUTING", m.Object, to)
+
+	there := rule{optJump: "ACCEPT"}
+	there.set(optSource, src)
+	there.set(optOut, out)
+	r.add("filter", "FORWARD", m.Object, there)
+	back := answers(rule{optJump: "ACCEPT"})
+	back.set(optDest, src)
+	back.set(optIn, out)
+	r.add("filter", "FORWARD", m.Object, back)
+}
+
+// set puts an option unless the value is the default, which rules in normal form leave
+// out.
+func (r rule) set(opt, value string) {
+	if value != "" {
+		r[opt] = value
+	}
+}
+
+// answers restricts a rule to what belongs to a known connection.
+func answers(r rule) rule {
+	r["conntrack --ctstate"] = "ESTABLISHED,RELATED"
+	return r
+}
+
+// forward lets through what one entry names.
+func (r *renderer) forward(w desired.Forward) {
+	if !r.forwards(w) {
+		return
+	}
+	one := rule{optJump: "ACCEPT"}
+	if w.From.IsValid() {
+		one.set(optSource, normalPrefix(w.From.String()))
+	}
+	if w.To.IsValid() {
+		one.set(optDest, normalPrefix(w.To.String()))
+	}
+	for opt, name := range map[string]string{optIn: w.In, optOut: w.Out} {
+		if name == "" {
+			continue
+		}
+		name, ok := r.out(name)
+		if !ok {
+			return
+		}
+		one.set(opt, name)
+	}
+	if w.Answers {
+		answers(one)
+	}
+	r.add("filter", "FORWARD", w.Object, one)
+}
+
+// forwards reports whether an entry concerns this family.
+func (r *renderer) forwards(w desired.Forward) bool {
+	for _, p := range []netip.Prefix{w.From, w.To} {
+		if p.IsValid() && !r.is(p.Addr()) {
+			return false
+		}
+	}
+	return w.Family == 0 || (w.Family == 6) == (r.family == IPv6)
+}
+
+// clamp lowers the MSS of connections through an interface in both directions, for each
+// end announces its own. The target never raises one.
+func (r *renderer) clamp(c desired.Clamp) {
+	for _, opt := range []string{optOut, optIn} {
+		one := rule{opt: quote(c.Interface), optProto: "tcp", "tcp --tcp-flags": "RST,SYN SYN", optJump: "TCPMSS"}
+		if c.MSS == 0 {
+			one["TCPMSS --clamp-mss-to-pmtu"] = ""
+		} else {
+			one["TCPMSS --set-mss"] = strconv.Itoa(c.MSS)
+		}
+		r.add("mangle", "FORWARD", c.Object, one)
+	}
+}
+
+// antiSpoof renders what wg-quick(8) sets beside a default route: nobody outside may reach
+// the tunnel's addresses by another way, and answers to the tunnel's own packets carry
+// their mark, for the reverse path filter looks the sender up with it.
+func (r *renderer) antiSpoof(a desired.AntiSpoof) {
+	ours := false
+	for _, addr := range a.Addresses {
+		if !r.is(addr) {
+			continue
+		}
+		ours = true
+		r.add("raw", "PREROUTING", a.Object, rule{
+			"! " + optIn: quote(a.Interface), optDest: netip.PrefixFrom(addr, addr.BitLen()).String(),
+			"! addrtype --src-type": "LOCAL", optJump: "DROP",
+		})
+	}
+	if !ours || a.Mark == 0 {
+		return
+	}
+	r.add("mangle", "POSTROUTING", a.Object, rule{
+		optProto: "udp", "mark --mark": fmt.Sprintf("%#x", a.Mark), optJump: "CONNMARK", "CONNMARK --save-mark": "",
+	})
+	r.add("mangle", "PREROUTING", a.Object, rule{optProto: "udp", optJump: "CONNMARK", "CONNMARK --restore-mark": ""})
+}
+
+// openPort lets one service of this host in, and its packets out.
+func (r *renderer) openPort(p desired.OpenPort) {
+	for hook, opt := range map[string]string{"INPUT": "--dport", "OUTPUT": "--sport"} {
+		one := rule{optProto: p.Protocol, optJump: "ACCEPT"}
+		if p.Port != 0 {
+			one[p.Protocol+" "+opt] = strconv.Itoa(p.Port)
+		}
+		// To ip6tables AH is a header among others, never the protocol.
+		if p.Protocol == "ah" && r.family == IPv6 {
+			delete(one, optProto)
+			one["-m ah"] = ""
+		}
+		r.add("filter", hook, p.Object, one)
+	}
+}
+
+// guards reports whether a rule guards against clear text or spoofed packets: such rules
+// come first and go last.
+func guards(table, spec string) bool {
+	if table == "raw" {
+		return true
+	}
+	r, err := parseRule(spec)
+	return err == nil && table == "nat" && r["policy --pol"] == "ipsec" && r[optJump] == "ACCEPT"
+}
