@@ -40,15 +40,16 @@ func RunAsCaller(ctx context.Context, dir string, argv []string, limit int) ([]b
 	case err != nil:
 		return nil, err
 	}
-	return out.Bytes(), nil
+	return out.buffer.Bytes(), nil
 }
 
 // bounded is a buffer that refuses what is too long for it; the program then finds its
-// output closed.
+// output closed. The buffer is no embedded one, or io.Copy would find its ReadFrom, which
+// knows no bound.
 type bounded struct {
-	bytes.Buffer
-	left int
-	full bool
+	buffer bytes.Buffer
+	left   int
+	full   bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
@@ -57,5 +58,5 @@ func (b *bounded) Write(p []byte) (int, error) {
 		return 0, io.ErrShortWrite
 	}
 	b.left -= len(p)
-	return b.Buffer.Write(p)
+	return b.buffer.Write(p)
 }
