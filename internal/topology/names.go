@@ -1,0 +1,95 @@
+package topology
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What each kind of name may consist of. Connections, children and servers
+// bear their names in the daemons' own files and on their sockets, whose
+// parsers give meaning to nearly everything else.
+var (
+	strictName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	looseName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}$`)
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
+)
+
+// nameKind is what some kind of thing may be called.
+type nameKind struct {
+	what  string
+	legal func(string) bool
+	rule  string
+}
+
+const (
+	strictRule    = "letters, digits, _ and -, at most 64"
+	looseRule     = "letters, digits, _, - and ."
+	userRule      = "at most 255 bytes of text on one line, other than * alone"
+	interfaceRule = "at most 15 bytes, without white space, / and :"
+)
+
+var (
+	siteNames       = nameKind{"a site", isStrictName, strictRule}
+	nodeNames       = nameKind{"a node", isLooseName, looseRule}
+	peerNames       = nameKind{"a peer", isLooseName, looseRule}
+	endNames        = nameKind{"an end", isLooseName, looseRule}
+	connectionNames = nameKind{"a connection", isStrictName, strictRule}
+	childNames      = nameKind{"a child", isStrictName, strictRule}
+	serverNames     = nameKind{"a server", isStrictName, strictRule}
+	interfaceNames  = nameKind{"an interface", isInterfaceName, interfaceRule}
+	namespaceNames  = nameKind{"a network namespace", isLooseName, looseRule}
+	userNames       = nameKind{"a user", isUserName, userRule}
+	domainNames     = nameKind{"a DNS domain", isHostName, "labels of letters, digits and -, joined by dots"}
+)
+
+func (k nameKind) refuse(name string) string {
+	return fmt.Sprintf("%q is no name of %s: use %s", shorten(name), k.what, k.rule)
+}
+
+func isStrictName(s string) bool { return strictName.MatchString(s) }
+
+// isLooseName accepts names of nodes, which may be full host names.
+func isLooseName(s string) bool { return looseName.MatchString(s) }
+
+// isUserName accepts what fits into one word of chap-secrets(5), where * is
+// anybody.
+func isUserName(s string) bool {
+	return s != "" && len(s) <= 255 && s != "*" && !hasControl(s)
+}
+
+// isInterfaceName asks what the kernel's dev_valid_name asks, and refuses what
+// no tool could print.
+func isInterfaceName(s string) bool {
+	if s == "" || len(s) > 15 || s == "." || s == ".." || !utf8.ValidString(s) {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r == '/' || r == ':' || unicode.IsSpace(r) || !unicode.IsPrint(r)
+	})
+}
+
+// isHostName accepts DNS names. What looks like an address that was mistyped
+// is none: its last label is a number.
+func isHostName(s string) bool {
+	if len(s) > 253 || !hostName.MatchString(s) {
+		return false
+	}
+	trimmed := strings.TrimSuffix(s, ".")
+	last := trimmed[strings.LastIndexByte(trimmed, '.')+1:]
+	return strings.Trim(last, "0123456789") != ""
+}
+
+// hasControl says whether s holds what would end a line or confuse a terminal.
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+
+// shorten keeps what messages repeat of the file to a readable length.
+func shorten(s string) string {
+	const enough = 60
+	if utf8.RuneCountInString(s) <= enough {
+		return s
+	}
+	return string([]rune(s)[:enough]) + "…"
+}
