@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/secret"
@@ -11,7 +12,8 @@ import (
 // Kind names a backend, and its part of an object's path.
 type Kind string
 
-// The backends. Sysctl is one of its own because every protocol asks it for keys.
+// The backends. Sysctl is one of its own because every protocol asks it for keys, and
+// File because what it writes belongs to none of them.
 const (
 	WireGuard Kind = "wireguard"
 	IPsec     Kind = "ipsec"
@@ -19,6 +21,7 @@ const (
 	PPTP      Kind = "pptp"
 	NAT       Kind = "nat"
 	Sysctl    Kind = "sysctl"
+	File      Kind = "file"
 )
 
 // Backend reconciles one protocol with the host.
@@ -56,6 +59,9 @@ type Input struct {
 	// endpoint that the topology changed from one that roamed, and carries the hooks
 	// of an interface that is to go.
 	Applied *desired.State
+	// AppliedAt is when that was; for Status, which tells a first attempt from a failure
+	// by it.
+	AppliedAt time.Time
 	// Memory is what earlier applies left for later ones; see Memory.
 	Memory  Memory
 	Secrets Secrets

@@ -16,7 +16,9 @@ type Files struct {
 	// does not happen where it returns an error.
 	Fault func(write string) error
 
-	files map[string]host.File
+	files   map[string]host.File
+	folders map[string]bool        // those that a write has made
+	types   map[string]fs.FileMode // what is no plain file
 }
 
 var _ host.Files = (*Files)(nil)
@@ -33,6 +35,8 @@ func (f *Files) put(path string, file host.File) {
 	// Neither side may change what the other holds.
 	file.Data = slices.Clone(file.Data)
 	f.files[path] = file
+	delete(f.types, path)
+	f.makeFolders(path)
 }
 
 // Read implements host.Files.
@@ -66,7 +70,8 @@ func (f *Files) Remove(path string) error {
 // Paths are the files that there are, sorted.
 func (f *Files) Paths() []string { return slices.Sorted(maps.Keys(f.files)) }
 
-// String is every file with its mode, owner, path and content.
+// String is every file with its mode, owner, path and content, and what else there is: of
+// folders only the empty ones, for the others show in the paths of their files.
 func (f *Files) String() string {
 	var b strings.Builder
 	for _, path := range f.Paths() {
@@ -76,6 +81,7 @@ func (f *Files) String() string {
 			fmt.Fprintf(&b, "\t%s\n", strings.TrimSuffix(line, "\n"))
 		}
 	}
+	f.writeTree(&b)
 	return b.String()
 }
 

@@ -169,3 +169,61 @@ func TestRunner(t *testing.T) {
 		t.Errorf("after Forget: %q", got)
 	}
 }
+
+func TestFolders(t *testing.T) {
+	var f hosttest.Files
+	f.Put("/etc/a/b/file", "x", 0o644)
+	f.PutType("/etc/a/link", fs.ModeSymlink)
+	for path, want := range map[string]fs.FileMode{
+		"/etc": fs.ModeDir, "/etc/a": fs.ModeDir, "/etc/a/b": fs.ModeDir, "/etc/a/b/file": 0, "/etc/a/link": fs.ModeSymlink,
+	} {
+		if got, err := f.Type(path); err != nil || got != want {
+			t.Errorf("Type(%s) = %v, %v, want %v", path, got, err, want)
+		}
+	}
+	if _, err := f.Type("/etc/c/d"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing there: %v", err)
+	}
+	if err := f.Remove("/etc/a/b/file"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("L--------- /etc/a/link\ndrwxr-xr-x /etc/a/b\n", f.String()); diff != "" {
+		t.Errorf("an empty folder (-want +got):\n%s", diff)
+	}
+	for _, path := range []string{"/etc/a", "/etc/a/b", "/etc/absent"} {
+		if err := f.RemoveFolder(path); err != nil {
+			t.Errorf("removing %s: %v", path, err)
+		}
+	}
+	if diff := cmp.Diff("L--------- /etc/a/link\n", f.String()); diff != "" {
+		t.Errorf("after removal (-want +got):\n%s", diff)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	s := hosttest.NewSysctl("eth0.100")
+	names, err := s.List("net/ipv6/conf")
+	if diff := cmp.Diff([]string{"all", "default", "eth0.100", "lo"}, names); err != nil || diff != "" {
+		t.Errorf("interfaces (-want +got): %v\n%s", err, diff)
+	}
+	s.Lock("net/ipv4/conf")
+	before := s.String()
+	for key, want := range map[string]error{
+		"net/ipv4/conf/lo/rp_filter": fs.ErrPermission, "net/ipv4/ip_forward": nil, "net/ipv4/absent": fs.ErrNotExist,
+	} {
+		if err := s.Writable(key); !errors.Is(err, want) {
+			t.Errorf("Writable(%s) = %v, want %v", key, err, want)
+		}
+	}
+	if err := s.Set("net/ipv4/conf/lo/rp_filter", "1"); !errors.Is(err, fs.ErrPermission) || s.String() != before {
+		t.Errorf("writing a locked key: %v", err)
+	}
+	s.RemoveInterface("eth0.100")
+	if _, err := s.Get("net/ipv4/conf/eth0.100/rp_filter"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("key of a removed interface: %v", err)
+	}
+	s.DisableIPv6()
+	if names, err := s.List("net/ipv6/conf"); err != nil || len(names) != 0 {
+		t.Errorf("without IPv6: %q, %v", names, err)
+	}
+}

@@ -18,6 +18,7 @@ type Sysctl struct {
 	Fault func(write string) error
 
 	values map[string]string
+	locked []string
 }
 
 var _ host.Sysctl = (*Sysctl)(nil)
@@ -68,6 +69,9 @@ func (s *Sysctl) Set(key, value string) error {
 	before, ok := s.values[key]
 	if !ok {
 		return absent(key)
+	}
+	if err := s.Writable(key); err != nil {
+		return err
 	}
 	s.values[key] = value
 	// The kernel acts on a change only, not on the same value again.
