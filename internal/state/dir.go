@@ -39,8 +39,10 @@ type Applied struct {
 	Site string    `json:"site"`
 	Node string    `json:"node"`
 	At   time.Time `json:"at"`
-	// File is what the operator called the topology.
+	// File is where the topology was read from: a path, or "-". Dir is the folder to
+	// which the paths in it are relative.
 	File string `json:"file"`
+	Dir  string `json:"dir"`
 	// Topology is its text, without the secrets that it carried.
 	Topology string `json:"topology"`
 	// Secrets are the ids of those secrets, and of the ones that came from the
@@ -105,8 +107,24 @@ func (d *Dir) Memory() (backend.Memory, error) {
 // SaveMemory stores what the backends remember.
 func (d *Dir) SaveMemory(m backend.Memory) error { return d.save(memoryFile, m) }
 
-// Remove removes the folder and everything in it.
+// Remove removes the folder and everything in it. The journal goes last: a removal that
+// is cut off is found and finished.
 func (d *Dir) Remove() error {
+	entries, err := os.ReadDir(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("removing state folder: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == journalFile {
+			continue
+		}
+		if err := os.RemoveAll(d.file(e.Name())); err != nil {
+			return fmt.Errorf("removing state folder: %w", err)
+		}
+	}
 	if err := os.RemoveAll(d.Path); err != nil {
 		return fmt.Errorf("removing state folder: %w", err)
 	}
