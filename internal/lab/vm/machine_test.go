@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/vpnctl/vpnctl/internal/lab/vm"
 	"github.com/vpnctl/vpnctl/internal/lab/vm/guest"
 )
@@ -42,10 +44,10 @@ func boot(t *testing.T, job guest.Job) (result, error) {
 	}
 	var r result
 	var out bytes.Buffer
-	m := vm.Machine{Kernel: kernel, Memory: 1024, Init: program, Job: job, Output: &out}
+	m := vm.Machine{Kernel: kernel, Memory: 2048, Init: program, Job: job, Output: &out}
 	m.Event = func(e guest.Event) {
 		r.events = append(r.events, e.Kind)
-		if e.Kind == guest.Exited {
+		if e.Kind == guest.Exited || e.Kind == guest.Rebooting {
 			r.out = append(r.out, out.String())
 			r.exits = append(r.exits, e)
 			out.Reset()
@@ -122,5 +124,52 @@ func TestMachinePanics(t *testing.T) {
 	}
 	if len(r.out) != 1 || r.out[0] != "alive\n" {
 		t.Errorf("output is %q", r.out)
+	}
+}
+
+// rebooting is a program of which each boot sees what the one before has left.
+const rebooting = `
+echo boot $VPNCTL_BOOT: $(systemctl is-system-running), virtual: $(systemd-detect-virt -c)
+cat /etc/kept /run/lost 2>/dev/null
+systemctl is-active lab-test.service
+case $VPNCTL_BOOT in
+2) echo b >/proc/sysrq-trigger; sleep 1000 ;;
+3) exit 4 ;;
+esac
+echo kept since 1 >/etc/kept
+echo lost >/run/lost
+mkdir -p /etc/systemd/system
+printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/lab-test.service
+systemctl -q enable lab-test.service
+exit 99
+`
+
+// TestMachineReboots asks for a reboot on the first boot, and pulls the plug on
+// the second.
+func TestMachineReboots(t *testing.T) {
+	run := shell(rebooting)
+	run.Timeout = 3 * time.Minute
+	r, err := boot(t, guest.Job{Runs: []guest.Run{run}, Systemd: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"boot 1: running, virtual: none\ninactive\n",
+		"boot 2: running, virtual: none\nkept since 1\nactive\n" +
+			"boot 3: running, virtual: none\nkept since 1\nactive\n",
+	}
+	if diff := cmp.Diff(want, r.out); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+	events := []guest.EventKind{
+		guest.Booted, guest.Started, guest.Rebooting,
+		guest.Booted, guest.Started,
+		guest.Booted, guest.Started, guest.Exited, guest.Done,
+	}
+	if diff := cmp.Diff(events, r.events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if code := r.exits[len(r.exits)-1].Code; code != 4 {
+		t.Errorf("exit code is %d", code)
 	}
 }

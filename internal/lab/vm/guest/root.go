@@ -29,6 +29,11 @@ func enterRoot(job Job) error {
 	if err := keepState(newRoot + StateDir); err != nil {
 		return fmt.Errorf("keeping programs: %w", err)
 	}
+	// Where the machine around is a container, its mark would make systemd
+	// take this machine for one, and reboot without writing the disk.
+	if err := os.Remove(newRoot + "/.dockerenv"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	for to, from := range job.Install {
 		if err := copyFile(newRoot+to, filepath.Join(ProgramDir, from)); err != nil {
 			return fmt.Errorf("installing %s: %w", to, err)

@@ -135,7 +135,7 @@ type reporter struct {
 func (r *reporter) event(e guest.Event) {
 	switch e.Kind {
 	case guest.Booted:
-		fmt.Fprintf(os.Stderr, "vmrun: boot %d took %.1f s\n", e.Boot, time.Since(r.start).Seconds())
+		fmt.Fprintf(os.Stderr, "vmrun: boot %d took %.1f s, %.1f s of it the kernel and what it started\n", e.Boot, time.Since(r.start).Seconds(), e.Seconds)
 	case guest.Rebooting:
 		r.start = time.Now()
 	case guest.Exited:
