@@ -8,6 +8,7 @@
 package desired
 
 import (
+	"io/fs"
 	"net/netip"
 	"time"
 
@@ -30,10 +31,20 @@ type State struct {
 	// carry an interface name that has dots.
 	Sysctl map[string]string `json:"sysctl,omitempty"`
 
+	// Files are whole files of ours that belong to no daemon, sorted by path.
+	Files []File `json:"files,omitempty"`
+
 	// Unimplemented names what the topology asks of this node and no backend of
 	// this build does ("ipsec/hq-branch"). Apply refuses it before it touches
 	// anything.
 	Unimplemented []string `json:"unimplemented,omitempty"`
+}
+
+// File is a whole file; it holds no secret.
+type File struct {
+	Path string      `json:"path"`
+	Data []byte      `json:"data"`
+	Mode fs.FileMode `json:"mode"` // permission bits
 }
 
 // Interface is one WireGuard interface; see wg(8) and wg-quick(8).

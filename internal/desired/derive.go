@@ -1,0 +1,140 @@
+package desired
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/vpnctl/vpnctl/internal/secret"
+	"github.com/vpnctl/vpnctl/internal/topology"
+	"github.com/vpnctl/vpnctl/internal/topology/source"
+)
+
+// Source is where Derive has the node's secrets from.
+type Source interface {
+	// Value reads what ref refers to. A source that shows nothing answers
+	// secret.ErrMasked: the secret is taken to be there and to be right.
+	Value(ref *secret.Ref) (secret.Value, error)
+	// ID names a value that ref refers to, the zero Value where it is masked. Equal
+	// values have equal ids.
+	ID(ref *secret.Ref, v secret.Value) secret.ID
+}
+
+// Masked is the Source of those who look at a topology without its secrets. It reads
+// nothing, so that any node can be derived on any host.
+var Masked Source = masked{}
+
+type masked struct{}
+
+func (masked) Value(*secret.Ref) (secret.Value, error)    { return secret.Value{}, secret.ErrMasked }
+func (masked) ID(_ *secret.Ref, _ secret.Value) secret.ID { return "(secret)" }
+
+// Derive computes what one node of a valid topology shall hold. A node that has no part
+// in anything holds nothing. The errors are those that only the node itself can find, in
+// secrets; all come at once, as source.Errors.
+func Derive(t *topology.Topology, node string, src Source) (*State, error) {
+	if t.Node(node) == nil {
+		return nil, fmt.Errorf("deriving node %s: %s has no such node", node, t.File)
+	}
+	d := &deriver{Topology: t, node: node, src: src, keys: map[*secret.Ref]readKey{}}
+	s := &State{Site: t.Site, Node: node, Unimplemented: d.unimplemented()}
+	networks := d.networks()
+	for i := range networks {
+		s.Interfaces = append(s.Interfaces, d.wireguard(&networks[i]))
+	}
+	s.Netfilter = d.netfilter(networks, s.Interfaces)
+	s.Sysctl = sysctl(s.Interfaces, &s.Netfilter)
+	s.Files = files(s)
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// deriver is one run of Derive.
+type deriver struct {
+	*topology.Topology
+	node string
+	src  Source
+	keys map[*secret.Ref]readKey
+	errs source.Errors
+}
+
+func (d *deriver) errorf(pos source.Pos, format string, args ...any) {
+	d.errs = append(d.errs, &source.Error{Pos: pos, Err: fmt.Errorf(format, args...)})
+}
+
+func (d *deriver) err() error {
+	d.errs.Sort()
+	return d.errs.Err()
+}
+
+// object is the path of a rule of the packet filter.
+func (d *deriver) object(kind, what string) string { return "nat/" + d.node + "/" + kind + "/" + what }
+
+// protocols gives routes and rules of protocol 118 a name in what ip(8) prints.
+var protocols = File{
+	Path: "/etc/iproute2/rt_protos.d/vpnctl.conf",
+	Data: []byte("# Written by vpnctl; changes are overwritten.\n118\tvpnctl\n"),
+	Mode: 0o644,
+}
+
+func files(s *State) []File {
+	if len(s.Interfaces) == 0 {
+		return nil
+	}
+	return []File{protocols}
+}
+
+// unimplemented lists what concerns the node and this build cannot do.
+func (d *deriver) unimplemented() []string {
+	var all []string
+	for i := range d.IPsec {
+		if c := &d.IPsec[i]; d.hasPart(c) {
+			all = append(all, "ipsec/"+c.Name)
+		}
+	}
+	for i := range d.L2TP {
+		if p := &d.L2TP[i].PPP; p.Server == d.node || d.dials(p.Clients) {
+			all = append(all, "l2tp/"+p.Name)
+		}
+	}
+	for i := range d.PPTP {
+		if p := &d.PPTP[i].PPP; p.Server == d.node || d.dials(p.Clients) {
+			all = append(all, "pptp/"+p.Name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (d *deriver) hasPart(c *topology.Connection) bool {
+	if s := c.Server; s != nil && (s.Node == d.node || d.dials(s.Clients)) {
+		return true
+	}
+	return slices.ContainsFunc(c.Ends, func(e topology.End) bool { return !e.Foreign && e.Name == d.node })
+}
+
+func (d *deriver) dials(clients []topology.Client) bool {
+	return slices.ContainsFunc(clients, func(c topology.Client) bool { return c.Node == d.node })
+}
+
+// firewall reports whether the node's own packet filter shall be opened.
+func (d *deriver) firewall() bool {
+	return slices.ContainsFunc(d.Firewall, func(f topology.Firewall) bool { return f.Node == d.node && f.OpenPorts })
+}
+
+// compareMasquerades puts the narrower source first, for the first rule that fits is the
+// one that counts, and a named interface before the one that happens to have the default
+// route.
+func compareMasquerades(a, b Masquerade) int {
+	return cmp.Or(cmp.Compare(b.Source.Bits(), a.Source.Bits()), a.Source.Addr().Compare(b.Source.Addr()),
+		cmp.Compare(isAuto(a.Out), isAuto(b.Out)), cmp.Compare(a.Out, b.Out), a.SNAT.Compare(b.SNAT))
+}
+
+func isAuto(out string) int {
+	if out == OutAuto {
+		return 1
+	}
+	return 0
+}

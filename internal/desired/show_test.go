@@ -1,0 +1,193 @@
+package desired
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/vpnctl/vpnctl/internal/secret"
+	"github.com/vpnctl/vpnctl/internal/topology"
+)
+
+// keyOf makes a private key of a word, so that tests need no real ones.
+func keyOf(word string) wgtypes.Key {
+	k := wgtypes.Key(sha256.Sum256([]byte(word)))
+	k[0] &= 248
+	k[31] = k[31]&127 | 64
+	return k
+}
+
+var words = regexp.MustCompile(`(priv|pub|psk)\(([^)]*)\)`)
+
+// expand writes the keys that a topology of a test names: priv(a) and pub(a) belong
+// together, psk(a) is a preshared key.
+func expandKeys(text string) string {
+	return words.ReplaceAllStringFunc(text, func(s string) string {
+		m := words.FindStringSubmatch(s)
+		if m[1] == "pub" {
+			return keyOf("priv " + m[2]).PublicKey().String()
+		}
+		return keyOf(m[1] + " " + m[2]).String()
+	})
+}
+
+func parse(t testing.TB, text string) *topology.Topology {
+	t.Helper()
+	top, _, err := topology.Parse("site.yaml", []byte(expandKeys(text)))
+	if err != nil {
+		t.Fatalf("topology of the test:\n%v", err)
+	}
+	return top
+}
+
+// keyring is a Source of what stands in the topology itself and of some files. Its ids
+// are the values: only tests may do that.
+type keyring struct {
+	files map[string]string
+	reads map[string]int
+}
+
+func (k *keyring) Value(ref *secret.Ref) (secret.Value, error) {
+	if ref.Origin == secret.Inline {
+		return ref.Value, nil
+	}
+	if k.reads != nil {
+		k.reads[ref.Name]++
+	}
+	data, ok := k.files[ref.Name]
+	if !ok {
+		return secret.Value{}, fmt.Errorf("%s: %w", ref, fs.ErrNotExist)
+	}
+	return secret.New([]byte(expandKeys(data))), nil
+}
+
+func (k *keyring) ID(_ *secret.Ref, v secret.Value) secret.ID { return secret.ID(v.Reveal()) }
+
+func derive(t testing.TB, text, node string) *State {
+	t.Helper()
+	s, err := Derive(parse(t, text), node, &keyring{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// show prints a state compactly, in the manner of wg(8).
+func show(s *State) string {
+	var b strings.Builder
+	for i := range s.Interfaces {
+		showInterface(&b, &s.Interfaces[i])
+	}
+	showNetfilter(&b, &s.Netfilter)
+	for _, key := range slices.Sorted(maps.Keys(s.Sysctl)) {
+		fmt.Fprintf(&b, "sysctl %s=%s\n", key, s.Sysctl[key])
+	}
+	for _, f := range s.Files {
+		fmt.Fprintf(&b, "file %s %04o\n", f.Path, f.Mode)
+	}
+	if len(s.Unimplemented) > 0 {
+		fmt.Fprintf(&b, "unimplemented %s\n", strings.Join(s.Unimplemented, " "))
+	}
+	return b.String()
+}
+
+func showInterface(b *strings.Builder, i *Interface) {
+	fmt.Fprintf(b, "interface %s %s", i.Name, join2(i.Addresses))
+	option(b, "port", i.ListenPort)
+	option(b, "mtu", i.MTU)
+	option(b, "fwmark", i.FirewallMark)
+	option(b, "netns", i.Netns)
+	option(b, "table", i.Table)
+	option(b, "dns", strings.Join(append(slices.Clone(i.DNS), i.Search...), ","))
+	b.WriteString("\n")
+	for name, lines := range map[string][]string{
+		"pre_up": i.Hooks.PreUp, "post_up": i.Hooks.PostUp, "pre_down": i.Hooks.PreDown, "post_down": i.Hooks.PostDown,
+	} {
+		for _, l := range lines {
+			fmt.Fprintf(b, "  %s: %s\n", name, l)
+		}
+	}
+	for _, p := range i.Peers {
+		fmt.Fprintf(b, "  peer %s [%s]", p.Name, join2(p.AllowedIPs))
+		if !p.Endpoint.IsZero() {
+			option(b, "endpoint", fmt.Sprintf("%s %d", p.Endpoint.Host, p.Endpoint.Port))
+		}
+		option(b, "keepalive", p.PersistentKeepalive)
+		option(b, "psk", p.PresharedKey)
+		b.WriteString("\n")
+	}
+}
+
+func showNetfilter(b *strings.Builder, n *Netfilter) {
+	for _, m := range n.Masquerades {
+		fmt.Fprintf(b, "masquerade %s out %s", m.Source, m.Out)
+		option(b, "snat", m.SNAT)
+		b.WriteString("\n")
+	}
+	for _, f := range n.Forwards {
+		b.WriteString("forward")
+		option(b, "in", f.In)
+		option(b, "from", f.From)
+		option(b, "out", f.Out)
+		option(b, "to", f.To)
+		option(b, "family", f.Family)
+		if f.Answers {
+			b.WriteString(" answers")
+		}
+		b.WriteString("\n")
+	}
+	for _, c := range n.Clamps {
+		fmt.Fprintf(b, "clamp %s\n", c.Interface)
+	}
+	for _, a := range n.AntiSpoofs {
+		fmt.Fprintf(b, "anti-spoof %s %v mark %d\n", a.Interface, a.Addresses, a.Mark)
+	}
+	for _, o := range n.OpenPorts {
+		fmt.Fprintf(b, "open %s/%d\n", o.Protocol, o.Port)
+	}
+	for _, name := range n.Inner {
+		fmt.Fprintf(b, "inner %s\n", name)
+	}
+}
+
+// option prints what is not the zero of its type.
+func option[T comparable](b *strings.Builder, name string, v T) {
+	if v != *new(T) {
+		fmt.Fprintf(b, " %s %v", name, v)
+	}
+}
+
+func join2(prefixes []netip.Prefix) string {
+	words := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		words[i] = p.String()
+	}
+	return strings.Join(words, " ")
+}
+
+// unindent takes the indent of its first line off a text.
+func unindent(text string) string {
+	text = strings.TrimPrefix(text, "\n")
+	indent := text[:len(text)-len(strings.TrimLeft(text, "\t"))]
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimPrefix(line, indent))
+	}
+	return strings.TrimRight(b.String(), "\t")
+}
+
+var errNever = errors.New("read")
+
+// never is a Source that fails a test which asks it for a value.
+type never struct{ Source }
+
+func (never) Value(*secret.Ref) (secret.Value, error) { return secret.Value{}, errNever }
