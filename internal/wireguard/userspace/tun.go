@@ -3,6 +3,7 @@ package userspace
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -25,12 +26,14 @@ func follow(d tun.Device) *follower {
 	return f
 }
 
-// forward passes the device's events on, and those of its link elsewhere.
+// forward passes the device's events on, and what happens to its link elsewhere. It has
+// to look: a subscription to another namespace's events would keep that namespace, and
+// the link in it, alive when its last name is removed.
 func (f *follower) forward() {
 	defer close(f.events)
-	changed, done := make(chan struct{}, 1), make(chan struct{})
-	defer close(done)
-	go f.watch(changed, done)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := 0
 	for {
 		select {
 		case e, ok := <-f.Device.Events():
@@ -38,84 +41,13 @@ func (f *follower) forward() {
 				return
 			}
 			f.events <- e
-		case <-changed:
-			f.events <- tun.EventMTUUpdate
-		}
-	}
-}
-
-// watch tells of every change of the link, through all namespaces that it visits.
-func (f *follower) watch(changed chan<- struct{}, done <-chan struct{}) {
-	for {
-		name, ns, err := locate(f.File())
-		if err != nil {
-			return // the link is gone
-		}
-		err = watchIn(ns, name, changed, done)
-		_ = ns.Close()
-		if err != nil {
-			return
-		}
-	}
-}
-
-// watchIn returns nil when the link has left the namespace.
-func watchIn(ns netns.NsHandle, name string, changed chan<- struct{}, done <-chan struct{}) error {
-	updates, stop := make(chan netlink.LinkUpdate), make(chan struct{})
-	if err := netlink.LinkSubscribeWithOptions(updates, stop, netlink.LinkSubscribeOptions{Namespace: &ns}); err != nil {
-		return err
-	}
-	defer func() {
-		close(stop)
-		for range updates { // its sender must not wait for us for ever
-		}
-	}()
-	// Looked up only now: from here on no change is missed.
-	link, err := linkIn(ns, name)
-	if err != nil {
-		return nil
-	}
-	for {
-		select {
-		case changed <- struct{}{}:
-		default: // it is about to be looked at anyway
-		}
-		for {
-			u, err := next(updates, done)
-			if err != nil || u.Header.Type == unix.RTM_DELLINK && int(u.Index) == link.Index {
-				return err
-			}
-			if int(u.Index) == link.Index {
-				break
+		case <-tick.C:
+			if mtu, err := f.MTU(); err == nil && mtu != last {
+				last = mtu
+				f.events <- tun.EventMTUUpdate
 			}
 		}
 	}
-}
-
-// next waits for an update; an end of them is an error.
-func next(updates <-chan netlink.LinkUpdate, done <-chan struct{}) (netlink.LinkUpdate, error) {
-	select {
-	case u, ok := <-updates:
-		if ok {
-			return u, nil
-		}
-	case <-done:
-	}
-	return netlink.LinkUpdate{}, os.ErrClosed
-}
-
-// linkIn reads a link of a namespace.
-func linkIn(ns netns.NsHandle, name string) (*netlink.LinkAttrs, error) {
-	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("opening netlink: %w", err)
-	}
-	defer h.Close()
-	link, err := h.LinkByName(name)
-	if err != nil {
-		return nil, fmt.Errorf("reading link %s: %w", name, err)
-	}
-	return link.Attrs(), nil
 }
 
 // Events implements tun.Device.
@@ -128,11 +60,16 @@ func (f *follower) MTU() (int, error) {
 		return 0, fmt.Errorf("finding link: %w", err)
 	}
 	defer func() { _ = ns.Close() }()
-	link, err := linkIn(ns, name)
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("opening netlink: %w", err)
 	}
-	return link.MTU, nil
+	defer h.Close()
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return 0, fmt.Errorf("reading link %s: %w", name, err)
+	}
+	return link.Attrs().MTU, nil
 }
 
 // locate asks the kernel for the present name and namespace of a tun device's link.

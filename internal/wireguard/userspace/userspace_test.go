@@ -255,10 +255,15 @@ func TestMove(t *testing.T) {
 	if out := a.Run("wg", "show", "wg0", "latest-handshakes"); strings.HasSuffix(out, "\t0\n") || out == "" {
 		t.Errorf("handshakes are %q", out)
 	}
-	// A packet of the MTU is not padded beyond it: 60 bytes of headers around.
-	wire := b.Capture("eth0", "udp", "port", "51820", "and", "greater", "1340")
-	b.Ping("10.50.0.1", "-s", "1272", "-M", "do")
-	wire.Await("10.1.0.1.51820 > 10.1.0.2.51820: UDP, length 1332")
+	// A packet of the MTU is not padded beyond it: 32 bytes around it, and not up to 44.
+	wire := b.Capture("eth0", "src", "10.1.0.1", "and", "udp", "port", "51820")
+	b.Eventually(10*time.Second, func() error {
+		b.Ping("10.50.0.1", "-s", "1272", "-M", "do")
+		if out := wire.Output(); !strings.Contains(out, "UDP, length 1332\n") {
+			return fmt.Errorf("no packet of 1332 bytes:\n%s", out)
+		}
+		return nil
+	})
 	wire.Stop()
 
 	// Down and up again is seen from afar, and so is the end.

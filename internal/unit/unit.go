@@ -1,0 +1,125 @@
+// Package unit drives systemd over D-Bus, on hosts where it runs.
+package unit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+)
+
+// Booted reports whether systemd is this host's init, by the test of sd_booted(3).
+func Booted() bool {
+	info, err := os.Lstat("/run/systemd/system")
+	return err == nil && info.IsDir()
+}
+
+// Manager is a connection to systemd.
+type Manager struct {
+	conn *systemd.Conn
+}
+
+// Connect connects over the system bus or, where that is down, over systemd's own socket.
+func Connect(ctx context.Context) (*Manager, error) {
+	conn, err := systemd.NewWithContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to systemd: %w", err)
+	}
+	return &Manager{conn: conn}, nil
+}
+
+// Close ends the connection.
+func (m *Manager) Close() { m.conn.Close() }
+
+// Service is a service that has no file: it is forgotten when it ends. It gets a clean
+// environment, and its output goes to the journal.
+type Service struct {
+	Name        string // with its suffix; escape foreign parts by unit.UnitNameEscape
+	Description string
+	Args        []string // the program by its absolute path, and its arguments
+	Env         []string // "KEY=value"
+	Identifier  string   // in the journal
+}
+
+// StartTransient starts a service and returns when it has said that it is ready, by
+// sd_notify(3). One that is there already, or not quite gone, is fs.ErrExist.
+func (m *Manager) StartTransient(ctx context.Context, s Service) error {
+	result := make(chan string, 1)
+	_, err := m.conn.StartTransientUnitContext(ctx, s.Name, "fail", s.properties(), result)
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", s.Name, sentinel(err))
+	}
+	select {
+	case r := <-result:
+		if r != "done" {
+			return fmt.Errorf("starting %s: job result is %s", s.Name, r)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("starting %s: %w", s.Name, ctx.Err())
+	}
+}
+
+func (s Service) properties() []systemd.Property {
+	args := []string{s.Args[0]}
+	for _, a := range s.Args[1:] {
+		// systemd puts variables of the environment into arguments.
+		args = append(args, strings.ReplaceAll(a, "$", "$$"))
+	}
+	return []systemd.Property{
+		systemd.PropDescription(s.Description),
+		systemd.PropExecStart(args, true),
+		property("Type", "notify"),
+		property("Environment", s.Env),
+		property("SyslogIdentifier", s.Identifier),
+		property("KillMode", "process"),
+		// A failed unit would stay, and its name be taken until somebody resets it.
+		property("CollectMode", "inactive-or-failed"),
+	}
+}
+
+func property(name string, value any) systemd.Property {
+	return systemd.Property{Name: name, Value: dbus.MakeVariant(value)}
+}
+
+// Stop asks a unit to stop and does not wait for it; one that is not there is success.
+func (m *Manager) Stop(ctx context.Context, name string) error {
+	_, err := m.conn.StopUnitContext(ctx, name, "replace", nil)
+	if err = sentinel(err); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("stopping %s: %w", name, err)
+	}
+	return nil
+}
+
+// Active reports whether a unit runs or is about to; one that is not there does not.
+func (m *Manager) Active(ctx context.Context, name string) (bool, error) {
+	p, err := m.conn.GetUnitPropertyContext(ctx, name, "ActiveState")
+	if err = sentinel(err); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading state of %s: %w", name, err)
+	}
+	state, _ := p.Value.Value().(string)
+	return state == "active" || state == "activating" || state == "reloading", nil
+}
+
+// sentinel makes systemd's errors ones that callers test for.
+func sentinel(err error) error {
+	var e dbus.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Name {
+	case "org.freedesktop.systemd1.UnitExists":
+		return fmt.Errorf("%w: %w", fs.ErrExist, err)
+	case "org.freedesktop.systemd1.NoSuchUnit":
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return err
+}
