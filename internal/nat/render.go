@@ -97,8 +97,11 @@ func (r *renderer) exempt() {
 
 // masquerade translates the source, and lets through what it translates and the answers.
 func (r *renderer) masquerade(m desired.Masquerade) {
+	if !r.is(m.Source.Addr()) {
+		return
+	}
 	out, ok := r.out(m.Out)
-	if !r.is(m.Source.Addr()) || !ok {
+	if !ok {
 		return
 	}
 	r.exempt()

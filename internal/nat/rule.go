@@ -1,6 +1,7 @@
 package nat
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,9 +35,6 @@ const (
 // maxComment is how many bytes the kernel keeps of a comment, without its terminator.
 const maxComment = 255
 
-// equal reports whether two rules mean the same.
-func (r rule) equal(o rule) bool { return maps.Equal(r, o) }
-
 // comment is the rule's comment, unquoted.
 func (r rule) comment() string { return unquote(r[optComment]) }
 
@@ -68,9 +66,10 @@ func (r rule) String() string {
 			words = append(words, key)
 			continue
 		}
-		if name != last {
+		// A repeated option belongs to a match of its own; see put.
+		if plain := strings.TrimRight(opt, "'"); name != last || plain != opt {
 			words = append(words, "-m "+name)
-			last = name
+			last, opt = name, plain
 		}
 		words = appendOption(words, strings.HasPrefix(key, "! "), opt, r[key])
 	}
@@ -125,7 +124,9 @@ func (r rule) matchKeys() []string {
 		}
 		return strings.TrimPrefix(key, "! ")
 	}
-	slices.SortFunc(keys, func(a, b string) int { return strings.Compare(rank(a), rank(b)) })
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(strings.Compare(rank(a), rank(b)), strings.Compare(b, a))
+	})
 	return keys
 }
 
@@ -217,16 +218,19 @@ func (p *ruleParser) special(not, opt, value string) {
 	}
 }
 
-// put sets a key. A second use of one option is another condition, so it gets a key of
-// its own.
+// put sets a key. A second use of one option, negated or not, is another condition, so it
+// gets a key of its own.
 func (p *ruleParser) put(key, value string) {
-	for {
-		if _, taken := p.rule[key]; !taken {
-			p.rule[key] = value
-			return
-		}
-		key += "'"
+	plain := strings.TrimPrefix(key, "! ")
+	for p.has(plain) || p.has("! "+plain) {
+		key, plain = key+"'", plain+"'"
 	}
+	p.rule[key] = value
+}
+
+func (p *ruleParser) has(key string) bool {
+	_, ok := p.rule[key]
+	return ok
 }
 
 // longOptions maps what every rule may have to the word that iptables-save uses.

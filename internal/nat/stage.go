@@ -35,7 +35,7 @@ func stages(have, want *Table) []stage {
 func direction(from, to *Table) backend.Phase {
 	for _, c := range to.Chains {
 		have := from.chain(c.Name)
-		if have == nil || !slices.Equal(intersect(c.Rules, have.Rules), c.Rules) {
+		if have == nil || !slices.Equal(intersect(have.Rules, c.Rules), c.Rules) {
 			return backend.PhaseNAT
 		}
 	}

@@ -197,6 +197,15 @@ func (t *tool) fill(table string, st *savedTable) error {
 	}
 	for _, hook := range hooks[table] {
 		chain := chainOf(hook)
+		// iptables 1.8.9 says of a missing chain that nft(8) wrote it; only the
+		// question for a rule that leads there tells the two apart.
+		leads, err := r.Exists(table, hook, "-m", "comment", "--comment", jumpComment, "-j", chain)
+		if isNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("looking for the jump in %s: %w", hook, err)
+		}
 		lines, err := r.List(table, chain)
 		if isNotExist(err) {
 			continue
@@ -204,21 +213,22 @@ func (t *tool) fill(table string, st *savedTable) error {
 		if err != nil {
 			return fmt.Errorf("listing %s: %w", chain, err)
 		}
-		st.rules[chain] = nil
-		for _, line := range lines {
-			if spec, ok := strings.CutPrefix(line, "-A "+chain+" "); ok {
-				st.rules[chain] = append(st.rules[chain], spec)
-			}
-		}
-		jumps, err := r.Exists(table, hook, "-m", "comment", "--comment", jumpComment, "-j", chain)
-		if err != nil {
-			return fmt.Errorf("looking for the jump in %s: %w", hook, err)
-		}
-		if jumps {
+		st.addChain(chain, lines)
+		if leads {
 			st.rules[hook] = []string{jumpRule(chain)}
 		}
 	}
 	return nil
+}
+
+// addChain takes in a single chain as `iptables -S` lists it.
+func (t *savedTable) addChain(chain string, lines []string) {
+	t.rules[chain] = nil
+	for _, line := range lines {
+		if spec, ok := strings.CutPrefix(line, "-A "+chain+" "); ok {
+			t.rules[chain] = append(t.rules[chain], spec)
+		}
+	}
 }
 
 // hooks are the builtin chains by table in which we have jumps.
