@@ -93,7 +93,7 @@ func startError(err error) error {
 
 // reap notes the end of the holder.
 func (h *holder) reap() {
-	h.cmd.Wait()
+	_ = h.cmd.Wait()
 	close(h.done)
 }
 
@@ -118,7 +118,7 @@ func (h *holder) stop() error {
 // hold is the holder's main function: it sets the host up, reports on ready,
 // and stays as its process 1 until standard input ends.
 func hold(name string, ready *os.File) int {
-	os.Unsetenv(holderEnv)
+	_ = os.Unsetenv(holderEnv)
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	if err := setUp(name); err != nil {
@@ -128,7 +128,7 @@ func hold(name string, ready *os.File) int {
 	fmt.Fprint(ready, "ready")
 	ready.Close()
 	go reapOrphans(children)
-	io.Copy(io.Discard, os.Stdin)
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }
 

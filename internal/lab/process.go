@@ -38,7 +38,7 @@ func (p *Process) start(argv []string) {
 		p.host.t.Fatalf("starting %q on %s: %v", strings.Join(argv, " "), p.host.name, err)
 	}
 	go func() {
-		p.cmd.Wait()
+		_ = p.cmd.Wait()
 		close(p.done)
 	}()
 }
@@ -101,8 +101,8 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// Signal sends a signal to the program.
-func (p *Process) Signal(sig syscall.Signal) { p.cmd.Process.Signal(sig) }
+// Signal sends a signal to the program, if that has not ended.
+func (p *Process) Signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) }
 
 // Stop ends the program, kills it where it does not obey, and returns its
 // output. Packets that are still on their way are not waited for: before

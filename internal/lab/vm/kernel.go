@@ -9,9 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vpnctl/vpnctl/internal/lab/debian"
 )
 
 // metaPackage depends on the current kernel of the Debian release.
@@ -50,14 +53,14 @@ func Prepare(ctx context.Context, log io.Writer) (Kernel, error) {
 		return Kernel{}, fmt.Errorf("locking cache: %w", err)
 	}
 	defer unlock()
-	if err := install(ctx, log); err != nil {
+	if err := debian.Install(ctx, log, slices.Concat(debian.Tools, debian.Machine)...); err != nil {
 		return Kernel{}, fmt.Errorf("installing packages: %w", err)
 	}
 	root := filepath.Join(dir, "kernel")
 	if k, err := openKernel(root); err == nil {
 		return k, nil
 	}
-	fmt.Fprintf(log, "vmrun: fetching Debian's kernel into %s\n", dir)
+	fmt.Fprintf(log, "fetching Debian's kernel into %s\n", dir)
 	if err := fetchKernel(ctx, root); err != nil {
 		return Kernel{}, fmt.Errorf("fetching kernel: %w", err)
 	}
@@ -137,7 +140,7 @@ func kernelPackage(ctx context.Context) (string, error) {
 	if name := kernelDependency(ctx); name != "" {
 		return name, nil
 	}
-	if err := apt(ctx, "apt-get", "update", "-qq"); err != nil {
+	if err := debian.Update(ctx); err != nil {
 		return "", err
 	}
 	if name := kernelDependency(ctx); name != "" {
@@ -176,4 +179,12 @@ func (k Kernel) withDependencies(ctx context.Context, names ...string) ([]string
 		files = append(files, words[1])
 	}
 	return files, nil
+}
+
+// quietly runs a command, and shows its output in the error only.
+func quietly(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("running %s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return nil
 }

@@ -108,8 +108,8 @@ func (m *Machine) boot(ctx context.Context, dir string) (again bool, err error) 
 	}
 	ended := make(chan struct{})
 	go func() {
-		qemu.Wait()
-		l.Close() // ends a wait for a machine that never came up
+		_ = qemu.Wait() // killed, as a rule
+		l.Close()       // ends a wait for a machine that never came up
 		close(ended)
 	}()
 	again, err = m.follow(ctx, l, cancel)

@@ -79,7 +79,7 @@ func parse(args []string) options {
 			break
 		}
 	}
-	fs.Parse(args)
+	_ = fs.Parse(args) // it exits
 	o.patterns = fs.Args()
 	if len(o.patterns)+len(o.rest) == 0 && !o.prepare {
 		fs.Usage()

@@ -1,0 +1,54 @@
+# Every target installs what it needs, on a Debian machine with Go, as root.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Tools are run by version through the go command, which caches them.
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# The vulnerability database comes by the module proxy, like every other
+# dependency. "make lint VULNDB=latest" asks for today's.
+VULNDB := v0.0.0-20261105234957-e22db6528018
+
+GOTEST := go run ./hack/gotest
+VMRUN  := go run ./internal/lab/vm/cmd/vmrun -install ./cmd/vpnctl
+# Packages with tests that want Debian's own kernel.
+ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard ./internal/e2e
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo setup test test-unit test-e2e lint cover fmt clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/vpnctl
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/vpnctl/vpnctl/internal/cli.Version=$(VERSION)' -o bin/vpnctl ./cmd/vpnctl
+
+demo: ## show two gateways being set up, changed and removed
+	@go run ./internal/lab/cmd/demo
+
+setup: ## install the Debian packages that tests need, fetch the machine's kernel
+	@go run ./hack/setup
+
+test: test-unit test-e2e ## run all tests
+
+test-unit: setup ## run the tests of all packages, with the race detector
+	$(GOTEST) go test -race -v $$(go list ./... | grep -v /internal/e2e)
+
+test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a virtual machine
+	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
+	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
+
+lint: ## run the linters, and look for known vulnerabilities
+	go run $(GOLANGCI) run
+	go run $(STATICCHECK) ./...
+	go run $(GOVULNCHECK) -db file://$$(go mod download -json golang.org/x/vulndb@$(VULNDB) | sed -n 's/.*"Dir": "\(.*\)",/\1/p')/data/osv ./...
+
+cover: setup ## print which part of each package the unit tests reach
+	go test -cover $$(go list ./... | grep -v -e /internal/e2e -e /cmd/)
+
+fmt: ## format the code
+	gofmt -w cmd hack internal
+	go mod tidy
+
+clean: ## remove what was built
+	rm -rf bin
