@@ -1,0 +1,104 @@
+package sysctl
+
+import (
+	"strings"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/host"
+)
+
+const (
+	forward4 = "net/ipv4/ip_forward"
+	forward6 = "net/ipv6/conf/all/forwarding"
+)
+
+// aliases are other names for one and the same setting of the kernel.
+var aliases = map[string]string{"net/ipv4/conf/all/forwarding": forward4}
+
+// object is the path of a key in plans: dotted as sysctl(8) writes it, unless a part of it
+// holds a dot itself (an interface like eth0.100).
+func object(key string) string { return string(backend.Sysctl) + "/" + dotted(key) }
+
+func dotted(key string) string {
+	if strings.Contains(key, ".") {
+		return key
+	}
+	return strings.ReplaceAll(key, "/", ".")
+}
+
+// confOf takes a key of one interface apart ("net/ipv4/conf", "eth0", "rp_filter").
+func confOf(key string) (folder, iface, name string, ok bool) {
+	for _, folder := range []string{"net/ipv4/conf", "net/ipv6/conf"} {
+		if rest, found := strings.CutPrefix(key, folder+"/"); found {
+			iface, name, ok = strings.Cut(rest, "/")
+			return folder, iface, name, ok
+		}
+	}
+	return "", "", "", false
+}
+
+// effect is what the kernel changes along with a key, on each interface.
+type effect struct {
+	folder string
+	kept   string // setting that is reset, and that nobody meant to change
+	moved  string // setting that takes the key's value, as is meant
+}
+
+// effects are the keys whose write changes others (measured; see the test on the kernel).
+var effects = map[string]effect{
+	forward4: {"net/ipv4/conf", "accept_redirects", "forwarding"},
+	forward6: {"net/ipv6/conf", "", "forwarding"},
+}
+
+// keeps reports whether a key beside is one that a write shall not change.
+func (e effect) keeps(key string) bool {
+	_, _, name, ok := confOf(key)
+	return ok && e.kept != "" && name == e.kept
+}
+
+// beside reads what a write of key would change along with it.
+func beside(s host.Settings, key string) (map[string]string, error) {
+	e, ok := effects[key]
+	if !ok {
+		return nil, nil
+	}
+	ifaces, err := s.List(e.folder)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, iface := range ifaces {
+		for _, name := range []string{e.kept, e.moved} {
+			k := e.folder + "/" + iface + "/" + name
+			if name == "" || k == key || aliases[k] == key {
+				continue
+			}
+			v, ok, err := get(s, k)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out[k] = v
+			}
+		}
+	}
+	return out, nil
+}
+
+// setRank orders keys for setting them. Accepting router advertisements in spite of
+// forwarding comes before forwarding, which would drop the routes that they brought;
+// forwarding comes before what it resets.
+func setRank(key string) int {
+	_, iface, name, _ := confOf(key)
+	switch {
+	case name == "accept_ra":
+		return 0
+	case key == forward4, name == "forwarding" && iface == "all":
+		return 1
+	}
+	return 2
+}
+
+// restoreRank orders keys for putting them back: forwarding first again, for it resets
+// others, and router advertisements once the host is no router any more.
+func restoreRank(key string) int { return []int{2, 0, 1}[setRank(key)] }
