@@ -9,19 +9,18 @@ import (
 // everything that is wrong with the file, in the file's order; warnings come
 // with or without one. name is what messages call the file.
 func Parse(name string, src []byte) (*Topology, []Warning, error) {
-	return parse(name, src, false)
+	return (&reader{file: name}).parse(src)
 }
 
 // ParseDraft is Parse for a file whose WireGuard members may still lack their
 // public keys: what keygen starts from.
 func ParseDraft(name string, src []byte) (*Topology, []Warning, error) {
-	return parse(name, src, true)
+	return (&reader{file: name, draft: true}).parse(src)
 }
 
-func parse(name string, src []byte, draft bool) (*Topology, []Warning, error) {
-	r := &reader{file: name, draft: draft}
-	t := &Topology{File: name}
-	if root, err := readYAML(name, src); err != nil {
+func (r *reader) parse(src []byte) (*Topology, []Warning, error) {
+	t := &Topology{File: r.file}
+	if root, err := readYAML(r.file, src); err != nil {
 		r.errs = append(r.errs, err)
 	} else {
 		r.topology(t, &value{reader: r, node: root})
@@ -67,8 +66,8 @@ func (r *reader) topology(t *Topology, root *value) {
 	}
 	sortByName(t)
 	t.fill()
-	t.HasInlineSecrets = r.inline
-	(&checker{reader: r, t: t}).run()
+	t.HasInlineSecrets = len(r.secrets) > 0
+	(&checker{reader: r, t: t, root: root.node}).run()
 }
 
 func (v *value) version(into *int) {

@@ -69,7 +69,7 @@ func (v *value) authKind(a *Auth, server bool) {
 	case len(kinds) == 0 && (v.has("ca") || v.has("key")):
 		a.Kind = AuthCert
 	case len(kinds) == 0 && !v.bad:
-		v.errorf(v.keyPos(), "says nothing: give %s", authKinds)
+		v.errorf(v.keyPos(), "does not say how to prove who one is: give %s", authKinds)
 	}
 }
 

@@ -61,9 +61,6 @@ func (v *value) secretWith(kind secretKind, extra map[string]func(*value)) (*sec
 	if origins != 1 && !v.bad {
 		v.errorf(v.keyPos(), "has %d origins of the secret: give %s", origins, secretOrigins)
 	}
-	if ref.Origin == secret.Inline && !ref.Public {
-		v.inline = true
-	}
 	return ref, origins == 1 && ref.Origin != ""
 }
 
@@ -114,6 +111,9 @@ func readInline(r *secret.Ref, v *value) {
 		v.fail("is empty; give a value or leave the key out")
 	default:
 		r.Origin, r.Value = secret.Inline, secret.New([]byte(s))
+		if !r.Public {
+			v.secrets = append(v.secrets, inlineSecret{v.key, v.node})
+		}
 	}
 }
 

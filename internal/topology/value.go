@@ -14,10 +14,11 @@ import (
 
 // reader collects what is said about a file while it is read and checked.
 type reader struct {
-	file   string
-	errs   source.Errors
-	warns  []Warning
-	inline bool
+	file  string
+	errs  source.Errors
+	warns []Warning
+	// secrets are those that stand in the file itself.
+	secrets []inlineSecret
 	// draft files may lack public keys.
 	draft bool
 	// suggested counts the searches for a near word: of a file that is wrong

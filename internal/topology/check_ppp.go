@@ -1,0 +1,216 @@
+package topology
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/vpnctl/vpnctl/internal/proposal"
+)
+
+func (c *checker) checkPPP() {
+	servers := map[string]claim{}
+	for i := range c.t.L2TP {
+		l := &c.t.L2TP[i]
+		c.checkServer(&l.PPP, "l2tp", servers)
+		c.checkL2TP(l)
+	}
+	clear(servers)
+	for i := range c.t.PPTP {
+		p := &c.t.PPTP[i]
+		c.checkServer(&p.PPP, "pptp", servers)
+		c.checkPPTP(p)
+	}
+}
+
+func (c *checker) checkL2TP(l *L2TP) {
+	c.warnf(l.Pos, "cannot be used from Android 12 and later, which have no L2TP; IKEv2 works there")
+	for _, node := range append([]string{l.Server}, clientNodes(l.Clients)...) {
+		c.claimPort(node, l2tpPort, "L2TP", func() Pos { return l.Pos })
+		if l.IPsec != nil {
+			c.claimIKE(node, l.Pos)
+		}
+	}
+	for i := range c.t.IPsec {
+		if conn := &c.t.IPsec[i]; conn.Name == "l2tp-"+l.Name {
+			c.errorf(conn.Pos, "is what charon calls the connection below l2tp.%s (line %d): use another name", l.Name, l.Pos.Line)
+		}
+	}
+	if l.IPsec == nil {
+		c.warnf(l.Pos, "runs in clear: everybody on the way can read it")
+		return
+	}
+	auth := &l.IPsec.Auth
+	if auth.Kind == AuthPSK {
+		c.checkPSK(auth.PSK)
+	} else if auth.Kind == AuthCert {
+		for _, key := range []string{"cert", "key", "ca"} {
+			c.needAuth(auth, key, "server and clients prove themselves with certificates")
+		}
+	}
+	c.checkStripped(l.IPsec.IKEProposals, proposal.IKE, l.IPsec.Pos, "ike_proposals")
+	c.checkStripped(l.IPsec.ESPProposals, proposal.ESP, l.IPsec.Pos, "esp_proposals")
+}
+
+func clientNodes(clients []Client) []string {
+	names := make([]string, len(clients))
+	for i := range clients {
+		names[i] = clients[i].Node
+	}
+	return names
+}
+
+func (c *checker) checkPPTP(p *PPTP) {
+	c.warnf(p.Pos, "is PPTP: MS-CHAPv2 and MPPE are broken cryptography, and whoever records a session can read it")
+	c.warnf(p.Pos, "cannot be used from Apple's systems nor from Android 12 and later, which have no PPTP; IKEv2 works there")
+	if p.MPPE && len(p.Auth) > 0 && !slices.Equal(p.Auth, []PPPAuth{MSCHAPv2}) {
+		c.errorf(c.under(p.Pos, "auth"), "must be [mschapv2] with mppe: required: MPPE takes its keys from there")
+	}
+}
+
+// checkServer checks what L2TP and PPTP have in common.
+func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
+	node := c.node(c.under(p.Pos, "server"), p.Server)
+	if first, twice := servers[p.Server]; twice && p.Server != "" {
+		c.errorf(c.under(p.Pos, "server"), "%s has an %s server (%s, line %d) already, and there can be one a node",
+			p.Server, kind, first.what, first.pos.Line)
+	}
+	servers[p.Server] = claim{p.Name, p.Pos}
+	c.checkPPPFamily(p)
+	c.checkPPPPools(p, kind+"."+p.Name)
+	c.checkPPPUsers(p, kind+"."+p.Name)
+	if p.Users == nil && p.Radius == nil && !c.writes(p.Pos, "users") && !c.writes(p.Pos, "radius") {
+		c.errorf(p.Pos, "needs users or radius: nobody could log in")
+	}
+	if p.Radius != nil {
+		c.checkRadius(p.Radius)
+	}
+	if len(p.DNS) > 2 {
+		c.errorf(c.under(p.Pos, "dns", 2), "is one too many: pppd hands out two")
+	}
+	for i := range p.Clients {
+		c.checkPPPClient(p, &p.Clients[i], node)
+	}
+	if node != nil && len(p.Clients) > 0 && slices.Contains(node.Addresses, Host{Addr: p.LocalIP}) {
+		c.errorf(p.LocalIPPos, "%s is the outer address of %s: a node that dials in would route the tunnel into itself; use another",
+			p.LocalIP, p.Server)
+	}
+}
+
+func (c *checker) checkRadius(r *Radius) {
+	if len(r.Servers) == 0 && c.emptyList(r.Pos, "servers") {
+		c.errorf(c.under(r.Pos, "servers"), "names no server")
+	}
+	for i := range r.Servers {
+		if v, ok := c.inline(r.Servers[i].Secret); ok {
+			if err := RadiusSecret(v); err != nil {
+				c.errorf(r.Servers[i].Secret.Pos, "%w", err)
+			}
+		}
+	}
+}
+
+func (c *checker) checkPPPClient(p *PPP, cl *Client, server *Node) {
+	c.checkClient(cl, p.Server, p.Users)
+	if cl.User == "" && !c.writes(cl.Pos, "user") {
+		c.errorf(cl.Pos, "needs user: whom it logs in as")
+	}
+	if server != nil && len(server.Addresses) == 0 {
+		c.errorf(cl.Pos, "cannot dial %s, which has no address", p.Server)
+	}
+	for _, route := range cl.Routes {
+		if !route.Addr().Is4() {
+			c.errorf(c.under(cl.Pos, "routes"), "%s is not IPv4, and PPP carries nothing else here", route)
+		}
+	}
+	u, known := findUser(p.Users, cl.User)
+	if !known || !u.Address.IsValid() {
+		return
+	}
+	for i := range p.Clients {
+		if other := &p.Clients[i]; other == cl {
+			return
+		} else if other.User == cl.User {
+			c.errorf(c.under(cl.Pos, "user"), "%q logs in on %s (line %d) already, and a fixed address cannot be in two places",
+				cl.User, other.Node, other.Pos.Line)
+			return
+		}
+	}
+}
+
+// checkPPPFamily refuses IPv6, of which PPP has link-local addresses only.
+func (c *checker) checkPPPFamily(p *PPP) {
+	refuse := func(a netip.Addr, pos func() Pos) {
+		if a.IsValid() && !a.Is4() {
+			c.errorf(pos(), "%s is not IPv4, and PPP carries nothing else here", a)
+		}
+	}
+	refuse(p.LocalIP, func() Pos { return p.LocalIPPos })
+	for i, pool := range p.Pools {
+		refuse(pool.From, func() Pos { return c.under(p.Pos, "pools", i) })
+	}
+	for i, dns := range p.DNS {
+		refuse(dns, func() Pos { return c.under(p.Pos, "dns", i) })
+	}
+	for i := range p.Users {
+		refuse(p.Users[i].Address, func() Pos { return p.Users[i].AddressPos })
+	}
+}
+
+func (c *checker) checkPPPPools(p *PPP, what string) {
+	for i, pool := range p.Pools {
+		c.addSpan(pool, "", "a pool of "+what, c.under(p.Pos, "pools", i))
+	}
+	if p.LocalIP.IsValid() {
+		c.addSpan(oneAddress(p.LocalIP), "", "local_ip of "+what, p.LocalIPPos)
+	}
+	everybody := len(p.Users) > 0 && p.Radius == nil
+	for i := range p.Users {
+		everybody = everybody && p.Users[i].Address.IsValid()
+	}
+	if len(p.Pools) == 0 && !everybody && (!c.writes(p.Pos, "pools") || c.emptyList(p.Pos, "pools")) {
+		c.errorf(p.Pos, "needs pools: clients without an address of their own get one from there")
+	}
+}
+
+// checkPPPUsers checks names, passwords and fixed addresses. A fixed address
+// that is taken on its own server is refused here, and not as an overlap.
+func (c *checker) checkPPPUsers(p *PPP, what string) {
+	pools := slices.Clone(p.Pools)
+	slices.SortFunc(pools, func(a, b Range) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	owners := make(map[netip.Addr]*User, len(p.Users))
+	mschap := slices.Contains(p.Auth, MSCHAPv2)
+	for i := range p.Users {
+		u := &p.Users[i]
+		c.checkPassword(u.Password, true, mschap)
+		if !u.Address.IsValid() {
+			continue
+		}
+		first := owners[u.Address]
+		pool, inside := poolOf(pools, u.Address)
+		switch {
+		case u.Address == p.LocalIP:
+			c.errorf(u.AddressPos, "%s is the local_ip of the server", u.Address)
+		case first != nil:
+			c.errorf(u.AddressPos, "%s is the address of user %s (line %d) already", u.Address, quoteKey(first.Name), first.Pos.Line)
+		case inside:
+			c.errorf(u.AddressPos, "%s is inside the pool %s, which hands it to anybody", u.Address, pool)
+		default:
+			owners[u.Address] = u
+			c.addSpan(oneAddress(u.Address), "", "a user of "+what, u.AddressPos)
+		}
+	}
+}
+
+// poolOf finds the pool that has an address. Sorted pools that overlap are
+// refused elsewhere, so the last one that begins before it is the one.
+func poolOf(pools []Range, a netip.Addr) (Range, bool) {
+	i, found := slices.BinarySearchFunc(pools, a, func(r Range, a netip.Addr) int { return r.From.Compare(a) })
+	if !found {
+		i--
+	}
+	if i < 0 || !pools[i].Contains(a) {
+		return Range{}, false
+	}
+	return pools[i], true
+}
