@@ -171,6 +171,17 @@ func (h *Host) Spoil(f nat.Family, tableName string) {
 	h.opaque[w][tableName] = true
 }
 
+// Saved is what iptables-save of one kind prints, without its comments.
+func (h *Host) Saved(f nat.Family, k nat.Kind) string {
+	var b strings.Builder
+	for _, name := range tableNames {
+		if t := h.tables[where{f, k}][name]; t != nil {
+			b.WriteString(t.String())
+		}
+	}
+	return b.String()
+}
+
 // save prints tables as iptables-save does.
 func (h *Host) save(w where, names ...string) string {
 	var b strings.Builder
