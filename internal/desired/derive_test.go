@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/vpnctl/vpnctl/internal/topology"
 )
@@ -202,7 +201,7 @@ func TestStateAsJSON(t *testing.T) {
 	if err := json.Unmarshal(text, got); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(Masquerade{}, Forward{}), cmpopts.EquateEmpty(), cmp.Comparer(samePrefix), cmp.Comparer(sameAddr)); diff != "" {
+	if diff := cmp.Diff(want, got, addrs); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if string(want.Files[0].Data) != "# Written by vpnctl; changes are overwritten.\n118\tvpnctl\n" {

@@ -210,16 +210,14 @@ func (f *forwarder) sendersTo(a topology.AllowedIPs, to netip.Prefix) []netip.Pr
 // relayed reports whether the node passes packets from peer to peer, and of which family:
 // 0 for both.
 func (f *forwarder) relayed() (family int, ok bool) {
-	var v4, v6 bool
-	switch {
-	case f.Hub == f.node:
+	v4, v6 := false, false
+	if f.Hub == f.node {
 		v4, v6 = f.speak(false) > 1, f.speak(true) > 1
-	default:
-		for i := range f.network.Peers {
-			if p := &f.network.Peers[i]; f.isCarrier(p) {
-				reach := announced(p.AllowedIPs, p.Addresses, p.Networks)
-				v4, v6 = v4 || has(reach, false), v6 || has(reach, true)
-			}
+	}
+	for i := range f.network.Peers {
+		if p := &f.network.Peers[i]; f.isCarrier(p) {
+			reach := announced(p.AllowedIPs, p.Addresses, p.Networks)
+			v4, v6 = v4 || has(reach, false), v6 || has(reach, true)
 		}
 	}
 	switch {
@@ -242,8 +240,8 @@ func (f *forwarder) speak(v6 bool) int {
 	return n
 }
 
-// isCarrier reports whether others reach a foreign peer through this node, which is not
-// the hub: it is the first that has the peer, and somebody who does not, the hub or
+// isCarrier reports whether others reach a foreign peer through this node although it is
+// not the hub: it is the first that has the peer, and somebody who does not, the hub or
 // another member, has no better way.
 func (f *forwarder) isCarrier(p *topology.Peer) bool {
 	if p.ViaPos.Line == 0 || len(p.Via) == 0 || p.Via[0] != f.node {

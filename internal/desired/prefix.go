@@ -26,13 +26,9 @@ func sortPrefixes(p []netip.Prefix) []netip.Prefix {
 	return p
 }
 
-// normal returns prefixes masked and sorted, each once.
+// normal returns prefixes sorted, each once; the topology's are masked.
 func normal(prefixes []netip.Prefix) []netip.Prefix {
-	out := make([]netip.Prefix, len(prefixes))
-	for i, p := range prefixes {
-		out[i] = p.Masked()
-	}
-	return slices.Compact(sortPrefixes(out))
+	return slices.Compact(sortPrefixes(slices.Clone(prefixes)))
 }
 
 // prefixSet answers in constant time, however many prefixes are in it.
@@ -41,7 +37,7 @@ type prefixSet map[netip.Prefix]bool
 func setOf(prefixes []netip.Prefix) prefixSet {
 	s := make(prefixSet, len(prefixes))
 	for _, p := range prefixes {
-		s[p.Masked()] = true
+		s[p] = true
 	}
 	return s
 }

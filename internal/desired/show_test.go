@@ -2,7 +2,7 @@ package desired
 
 import (
 	"crypto/sha256"
-	"errors"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"github.com/vpnctl/vpnctl/internal/secret"
@@ -28,7 +29,7 @@ func keyOf(word string) wgtypes.Key {
 
 var words = regexp.MustCompile(`(priv|pub|psk)\(([^)]*)\)`)
 
-// expand writes the keys that a topology of a test names: priv(a) and pub(a) belong
+// expandKeys writes the keys that a topology of a test names: priv(a) and pub(a) belong
 // together, psk(a) is a preshared key.
 func expandKeys(text string) string {
 	return words.ReplaceAllStringFunc(text, func(s string) string {
@@ -48,6 +49,9 @@ func parse(t testing.TB, text string) *topology.Topology {
 	}
 	return top
 }
+
+// addrs compares addresses as ==.
+var addrs = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 // keyring is a Source of what stands in the topology itself and of some files. Its ids
 // are the values: only tests may do that.
@@ -185,9 +189,17 @@ func unindent(text string) string {
 	return strings.TrimRight(b.String(), "\t")
 }
 
-var errNever = errors.New("read")
+// decoding is a Source that decodes as secret.Resolver does.
+type decoding struct{ *keyring }
 
-// never is a Source that fails a test which asks it for a value.
-type never struct{ Source }
-
-func (never) Value(*secret.Ref) (secret.Value, error) { return secret.Value{}, errNever }
+func (d decoding) Value(ref *secret.Ref) (secret.Value, error) {
+	v, err := d.keyring.Value(ref)
+	if err != nil || ref.Encoding != secret.Hex {
+		return v, err
+	}
+	b, err := hex.DecodeString(string(v.Reveal()))
+	if err != nil {
+		return v, nil // left for the reader of the key to refuse
+	}
+	return secret.New(b), nil
+}
