@@ -1,3 +1,10 @@
+// Command vpnctl reconciles a VPN gateway with a topology file.
 package main
 
-func main() {}
+import (
+	"os"
+
+	"github.com/vpnctl/vpnctl/internal/cli"
+)
+
+func main() { os.Exit(cli.Main()) }

@@ -94,5 +94,5 @@ func (d *differ) files() []desired.File {
 	if len(d.want) == 0 {
 		return nil
 	}
-	return []desired.File{{Path: path, Data: render(d.want), Mode: 0o644}}
+	return []desired.File{File(d.want)}
 }

@@ -52,8 +52,7 @@ func Open(dir string, files host.Files) (*Vault, error) {
 	f, err := files.Read(filepath.Join(dir, keyFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		v.key = make([]byte, keySize)
-		_, _ = rand.Read(v.key) // it never fails; see crypto/rand
+		v.key = newKey()
 		return v, nil
 	case err != nil:
 		return nil, fmt.Errorf("reading fingerprint key: %w", err)
@@ -62,6 +61,17 @@ func Open(dir string, files host.Files) (*Vault, error) {
 	}
 	v.key, v.stored = f.Data, true
 	return v, nil
+}
+
+// Ephemeral is a vault without a state folder, for who only looks. Keep fails on it.
+func Ephemeral() *Vault {
+	return &Vault{files: host.Disk{}, key: newKey(), known: map[secret.ID]secret.Value{}}
+}
+
+func newKey() []byte {
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // it never fails; see crypto/rand
+	return key
 }
 
 // ID implements backend.Secrets. The value can be had back by the id from then on, in
@@ -153,8 +163,11 @@ func private(b []byte) host.File {
 func (v *Vault) storeKey() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.stored {
+	switch {
+	case v.stored:
 		return nil
+	case v.dir == "":
+		return errors.New("keeping secrets: there is no state folder")
 	}
 	if err := os.MkdirAll(filepath.Join(v.dir, secretDir), 0o700); err != nil {
 		return fmt.Errorf("making folder for secrets: %w", err)

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/engine"
+	"github.com/vpnctl/vpnctl/internal/plan"
+)
+
+// applyFlags are the flags of everything that is an apply.
+type applyFlags struct {
+	dryRun    bool
+	maxImpact string
+	adopt     bool
+	userspace bool
+}
+
+func (f *applyFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and do nothing, as diff does")
+	flags.StringVar(&f.maxImpact, "max-impact", "disrupt", "refuse a plan that costs more: none, reload or disrupt")
+	f.addPlanning(cmd)
+	words := []string{"none", "reload", "disrupt"}
+	_ = cmd.RegisterFlagCompletionFunc("max-impact", cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// addPlanning adds the flags that change what is planned, which diff has as well.
+func (f *applyFlags) addPlanning(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.adopt, "adopt", false, "take over foreign objects that stand where ours must")
+	cmd.Flags().BoolVar(&f.userspace, "userspace", false, "carry new WireGuard interfaces in userspace")
+}
+
+func (f *applyFlags) request(s *site) (engine.Request, error) {
+	level, ok := backend.ParseLevel(f.maxImpact)
+	if !ok {
+		return engine.Request{}, oneOf("max-impact", f.maxImpact, "none", "reload", "disrupt")
+	}
+	return engine.Request{
+		Want: s.state, Record: s.record, MaxImpact: level,
+		Options: backend.Options{Adopt: f.adopt, Userspace: f.userspace},
+	}, nil
+}
+
+func (g *globals) applyCommand() *cobra.Command {
+	var f applyFlags
+	cmd := &cobra.Command{
+		Use:   "apply [FILE]",
+		Short: "Converge this node; safe to run again at any time",
+		Long: `Apply reads the topology, compares what it wants of this node with what the host
+has, prints the plan, and changes what differs. Without FILE it applies again what
+was applied last. FILE may be - for standard input.
+
+When a step fails, or apply is interrupted, everything done so far is undone.`,
+		Example: "  vpnctl apply site.yaml\n  vpnctl apply --dry-run site.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w, err := g.open()
+			if err != nil {
+				return err
+			}
+			s, err := g.site(cmd.Context(), w, args)
+			if err != nil {
+				return err
+			}
+			req, err := f.request(s)
+			if err != nil {
+				return err
+			}
+			if f.dryRun {
+				return g.assess(cmd.Context(), w, req)
+			}
+			return g.apply(cmd.Context(), w, req)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// apply applies a request and prints plan and result.
+func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request) error {
+	out, err := w.Apply(ctx, req, func(p *plan.Plan) error {
+		if g.output == formatText {
+			g.print("%s", p.Text(g.palette()))
+		}
+		return nil
+	})
+	if out == nil {
+		return err
+	}
+	if g.output != formatText {
+		if perr := g.printDocument(out.Plan.Document(out.Result)); err == nil {
+			err = perr
+		}
+		return err
+	}
+	if err == nil && out.Result == plan.Applied {
+		s := plan.Summarize(out.Plan.Changes())
+		g.print("applied: %d created, %d updated, %d deleted in %s\n", s.Create, s.Update, s.Delete, out.Took.Round(10*time.Millisecond))
+	}
+	return err
+}

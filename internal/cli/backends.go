@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/file"
+	"github.com/vpnctl/vpnctl/internal/nat"
+	"github.com/vpnctl/vpnctl/internal/sysctl"
+	"github.com/vpnctl/vpnctl/internal/vault"
+	"github.com/vpnctl/vpnctl/internal/wireguard"
+	"github.com/vpnctl/vpnctl/internal/wireguard/userspace"
+)
+
+// hostBackends are the backends of the real host, in the order in which they plan within
+// a phase.
+func hostBackends(v *vault.Vault) []backend.Backend {
+	return []backend.Backend{
+		file.New(file.Config{}),
+		sysctl.New(sysctl.Config{}),
+		wireguard.New(wireguard.Config{Secrets: v, Userspace: &userspace.Launcher{}}),
+		nat.New(nat.Config{}),
+	}
+}
+
+// userspaceCommand is what the process of a userspace interface runs. Nobody calls it by
+// hand.
+func userspaceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    userspace.Command + " INTERFACE",
+		Short:  "Carry a WireGuard interface in this process",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return userspace.Main(cmd.Context(), args[0])
+		},
+	}
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/engine"
+)
+
+func (g *globals) destroyCommand() *cobra.Command {
+	var f applyFlags
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "destroy",
+		Short: "Remove everything that vpnctl owns on this host",
+		Long: `Destroy removes what vpnctl made, puts back what it found before the first apply,
+and then removes its own state folder. It is an apply of nothing, with the same plan
+and the same undo.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, err := g.open()
+			if err != nil {
+				return err
+			}
+			s, err := g.nothing(w)
+			if err != nil || s == nil {
+				return err
+			}
+			req, err := f.request(s)
+			if err != nil {
+				return err
+			}
+			if f.dryRun {
+				return g.assess(cmd.Context(), w, req)
+			}
+			if !yes {
+				if err := g.confirm(cmd.Context(), w, req); err != nil {
+					return err
+				}
+			}
+			return g.apply(cmd.Context(), w, req)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// nothing is the site of a destroy: its name, and no more. Nil means that nothing was
+// ever applied here.
+func (g *globals) nothing(w *workshop) (*site, error) {
+	applied, err := w.State.Applied()
+	if err != nil {
+		return nil, err
+	}
+	if applied != nil {
+		return &site{state: &desired.State{Site: applied.Site, Node: applied.Node}}, nil
+	}
+	rec, err := w.State.Interrupted()
+	if err != nil {
+		return nil, err
+	}
+	if rec != nil && rec.Head.Site != "" {
+		return &site{state: &desired.State{Site: rec.Head.Site, Node: rec.Head.Node}}, nil
+	}
+	g.say("nothing has been applied on this host")
+	return nil, nil
+}
+
+// confirm shows what would go and asks.
+func (g *globals) confirm(ctx context.Context, w *workshop, req engine.Request) error {
+	if !g.Terminal {
+		return usagef("destroy asks on a terminal; say --yes here")
+	}
+	a, err := w.Assess(ctx, req)
+	if err != nil {
+		return err
+	}
+	g.print("%s", a.Plan.Text(g.palette()))
+	g.print("remove all of this from %s? [y/N] ", req.Want.Node)
+	answer, _ := bufio.NewReader(g.Stdin).ReadString('\n') // no answer is a no
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return backend.Refuse("destroy", "", "you said no; nothing was changed")
+}

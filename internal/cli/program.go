@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/engine"
+	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/node"
+	"github.com/vpnctl/vpnctl/internal/state"
+	"github.com/vpnctl/vpnctl/internal/vault"
+)
+
+// Program is vpnctl with everything that it takes from around it. Tests replace what
+// reaches the host.
+type Program struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Terminal says whether somebody reads standard output and can answer.
+	Terminal bool
+	Getenv   func(string) (string, bool)
+	Hints    func(flag string) node.Hints
+	// StateDir and RunDir are the defaults of where state and lock are.
+	StateDir, RunDir string
+	// Backends are the host's.
+	Backends func(v *vault.Vault) []backend.Backend
+	Now      func() time.Time
+}
+
+// Main runs vpnctl as a process and returns its exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A closed terminal or output ends no apply half-way. The signals are caught, not
+	// ignored: children would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+	p := &Program{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isTerminal(os.Stdout),
+		Getenv: os.LookupEnv, Hints: node.LocalHints,
+		StateDir: "/var/lib/vpnctl", RunDir: "/run/vpnctl",
+		Backends: hostBackends, Now: time.Now,
+	}
+	return p.Run(ctx, os.Args[1:])
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// Run runs one command line and returns its exit code.
+func (p *Program) Run(ctx context.Context, args []string) int {
+	g := &globals{Program: p}
+	root := g.command()
+	root.SetArgs(args)
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !g.started {
+		err = &usageError{err} // cobra's own complaints come before any command runs
+	}
+	_, _ = io.WriteString(p.Stderr, message(err)) // nobody is left to tell
+	return exitCode(err)
+}
+
+// globals are the flags that every command has.
+type globals struct {
+	*Program
+	started bool
+
+	node        string
+	stateDir    string
+	output      string
+	color       string
+	verbose     bool
+	lockTimeout time.Duration
+}
+
+func (g *globals) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "vpnctl",
+		Short: "Declarative VPN gateways: one topology file, every tunnel",
+		Long: `vpnctl turns one YAML topology into the state of each VPN gateway that it names.
+Every node runs the same file; vpnctl works out which node it is, compares what
+the topology wants with what the host has, and changes only what differs.`,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.check(); err != nil {
+				return err
+			}
+			g.started = true
+			return nil
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	f := root.PersistentFlags()
+	f.StringVar(&g.node, "node", "", "which node of the topology this host is (default: found by host name or address)")
+	f.StringVar(&g.stateDir, "state-dir", g.StateDir, "where vpnctl keeps what it remembers")
+	f.StringVarP(&g.output, "output", "o", "text", "output format: text, json or yaml")
+	f.StringVar(&g.color, "color", "auto", "colours: auto, always or never")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "say more; each step of an apply as it is done")
+	f.DurationVar(&g.lockTimeout, "lock-timeout", 10*time.Second, "how long to wait for another vpnctl")
+	for name, words := range map[string][]string{"output": formats, "color": {"auto", "always", "never"}} {
+		// It fails for unknown flags only.
+		_ = root.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	}
+	root.AddCommand(
+		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(),
+		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), userspaceCommand(),
+	)
+	return root
+}
+
+// check refuses flags whose values cobra does not know.
+func (g *globals) check() error {
+	if err := oneOf("output", g.output, formats...); err != nil {
+		return err
+	}
+	return oneOf("color", g.color, "auto", "always", "never")
+}
+
+func oneOf(flag, value string, words ...string) error {
+	for _, w := range words {
+		if value == w {
+			return nil
+		}
+	}
+	return usagef("--%s %q is not allowed: use one of %v", flag, value, words)
+}
+
+// colours reports whether to print in colour.
+func (g *globals) colours() bool {
+	if g.color != "auto" {
+		return g.color == "always"
+	}
+	plain, set := g.Getenv("NO_COLOR")
+	return g.Terminal && (!set || plain == "")
+}
+
+// workshop is what commands need that look at the host or change it.
+type workshop struct {
+	*engine.Engine
+	vault *vault.Vault
+}
+
+// open opens the state folder and the host.
+func (g *globals) open() (*workshop, error) {
+	dir := &state.Dir{Path: g.stateDir, Files: host.Disk{}}
+	if err := dir.Check(); err != nil {
+		return nil, err
+	}
+	v, err := vault.Open(g.stateDir, host.Disk{})
+	if err != nil {
+		return nil, err
+	}
+	e := &engine.Engine{
+		State: dir, Vault: v, Backends: g.Backends(v), RunDir: g.RunDir, LockTimeout: g.lockTimeout, Now: g.Now,
+	}
+	if g.verbose {
+		e.Progress = func(line string) { g.say("%s", line) }
+	}
+	w := &workshop{Engine: e, vault: v}
+	return w, g.sayInterrupted(w)
+}
+
+// say writes a line to standard error.
+func (g *globals) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(g.Stderr, format+"\n", args...) // a closed terminal stops nothing
+}
+
+// sayInterrupted tells of an apply that was cut off: a journal that nobody works on.
+func (g *globals) sayInterrupted(w *workshop) error {
+	rec, err := w.Interrupted()
+	if rec != nil {
+		g.say("warning: an apply of %s was cut off: %s; `vpnctl apply` converges", rec.Head.At.Format(time.RFC3339), rec.Begun())
+	}
+	return err
+}
+
+// load reads a topology for a host command: FILE, or what was applied last.
+func (g *globals) site(ctx context.Context, w *workshop, args []string) (*site, error) {
+	if len(args) > 0 {
+		return g.loadFile(ctx, w.vault, args[0])
+	}
+	applied, err := w.State.Applied()
+	if err != nil {
+		return nil, err
+	}
+	if applied == nil {
+		return nil, &usageError{errors.New("nothing has been applied on this host: name a topology file")}
+	}
+	return g.loadApplied(ctx, w.vault, applied)
+}
