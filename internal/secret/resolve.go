@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -160,12 +161,17 @@ func (r *Resolver) run(ctx context.Context, argv []string) ([]byte, error) {
 // credential reads what systemd has put there for this unit alone: it sees to the
 // permissions, which may look open in a stat because they are an access control list.
 func (r *Resolver) credential(name string) ([]byte, error) {
+	cure := "run vpnctl in a unit with LoadCredential=" + name
 	dir, ok := r.getenv(credentialsEnv)
 	if !ok {
-		return nil, errors.New(credentialsEnv + " is not set; run vpnctl in a unit with LoadCredential=" + name)
+		return nil, errors.New(credentialsEnv + " is not set; " + cure)
 	}
 	if name != filepath.Base(name) || name == ".." || name == "." {
 		return nil, errors.New("is no name of a credential")
 	}
-	return readFile(filepath.Join(dir, name), true)
+	data, err := readFile(filepath.Join(dir, name), true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; %s", fs.ErrNotExist, cure)
+	}
+	return data, err
 }

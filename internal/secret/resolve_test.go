@@ -116,7 +116,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"variable not set", Ref{Origin: Env, Name: "NONE"}, "env NONE: is not set in the environment"},
 		{"variable empty", Ref{Origin: Env, Name: "EMPTY"}, "env EMPTY: is empty"},
 		{"missing credential", Ref{Origin: Credential, Name: "none"},
-			"credential none: file does not exist; create it with mode 0600, or correct the path"},
+			"credential none: file does not exist; run vpnctl in a unit with LoadCredential=none"},
 		{"credential elsewhere", Ref{Origin: Credential, Name: "../etc/passwd"},
 			"credential ../etc/passwd: is no name of a credential"},
 		{"command fails", Ref{Origin: Command, Argv: []string{"sh", "-c", "echo " + hush + "; echo " + hush + " >&2; exit 3"}},
