@@ -56,9 +56,8 @@ func (c *checker) checkNodes() {
 		owners[strings.ToLower(c.t.Nodes[i].Name)] = &c.t.Nodes[i]
 	}
 	if len(c.names) == 0 && len(c.errs) == 0 {
-		pos := c.under(Pos{File: c.file, Line: c.root.Line, Column: c.root.Column})
-		pos.Path = "nodes"
-		c.errorf(pos, "has no node: name at least one machine that runs vpnctl")
+		n := lookUp(c.root, "nodes")
+		c.errorf(Pos{File: c.file, Line: n.Line, Column: n.Column, Path: "nodes"}, "has no node: name at least one machine that runs vpnctl")
 	}
 	for i := range c.t.Nodes {
 		n := &c.t.Nodes[i]
@@ -79,7 +78,7 @@ func (c *checker) checkNodes() {
 func (c *checker) node(pos Pos, name string) *Node {
 	n := c.t.Node(name)
 	if n == nil && name != "" && len(c.names) > 0 {
-		c.errorf(pos, "%q is no node of this file%s", shorten(name), c.didYouMean(name, c.names))
+		c.errorf(pos, "%q is no node of this file%s", shorten(name), c.choice(name, "nodes", c.names))
 	}
 	return n
 }
@@ -128,30 +127,30 @@ func family(a netip.Addr) string {
 	return "IPv6"
 }
 
-// claimPort gives a port of a node to one user of it.
-func (c *checker) claimPort(node string, port uint16, what string, pos func() Pos) {
-	key := portKey{node, port}
+// claimPort gives a port of a node to one user of it, who says it under pos.
+func (c *checker) claimPort(key portKey, what string, pos Pos, steps ...any) {
 	if first, taken := c.ports[key]; taken {
 		if first.what != what {
-			c.errorf(pos(), "port %d of node %s is taken by %s (line %d)", port, node, first.what, first.pos.Line)
+			c.errorf(c.under(pos, steps...), "port %d of node %s is taken by %s (line %d)", key.port, key.node, first.what, first.pos.Line)
 		}
 		return
 	}
-	c.ports[key] = claim{what, pos()}
+	c.ports[key] = claim{what, pos}
 }
 
 // reservedInterfaces cannot be made: the kernel has other uses for the names.
 var reservedInterfaces = []string{"all", "default", "lo"}
 
 // claimInterface gives the name of an interface to one user of it.
-func (c *checker) claimInterface(key interfaceKey, what string, pos Pos) {
+func (c *checker) claimInterface(key interfaceKey, what string, pos Pos) bool {
 	if slices.Contains(reservedInterfaces, key.name) {
 		c.errorf(pos, "%q cannot be the name of an interface: the kernel keeps it to itself", key.name)
-		return
+		return false
 	}
 	if first, taken := c.interfaces[key]; taken {
 		c.errorf(pos, "interface %s of node %s is made by %s (line %d)", key.name, key.node, first.what, first.pos.Line)
-		return
+		return false
 	}
 	c.interfaces[key] = claim{what, pos}
+	return true
 }

@@ -22,7 +22,7 @@ func (w *networkCheck) checkAddresses() {
 			owners[address.Addr()] = p
 			if subnet := address.Masked(); !noted[subnet] {
 				noted[subnet] = true
-				w.addSpan(prefixRange(subnet), what, what, p.pos)
+				w.addSpan(span{Range: prefixRange(subnet), group: what, what: what, pos: p.pos, steps: []any{"addresses", j}})
 			}
 		}
 	}
@@ -215,7 +215,8 @@ func (w *networkCheck) checkLonely() {
 		return
 	}
 	p := &w.parties[0]
-	for key, given := range map[string]bool{"networks": len(p.networks) > 0, "allowed_ips": len(p.allowed) > 0} {
+	given := slices.ContainsFunc(p.allowed, func(a AllowedIPs) bool { return len(a.Prefixes) > 0 })
+	for key, given := range map[string]bool{"networks": len(p.networks) > 0, "allowed_ips": given} {
 		if given {
 			w.errorf(w.under(p.pos, key), "belongs to a member that nobody can reach: %s has no other member and no peer", w.n.Name)
 		}

@@ -54,9 +54,8 @@ func (c *Connection) nodes() []string {
 }
 
 func (c *checker) claimIKE(node string, pos Pos) {
-	at := func() Pos { return pos }
-	c.claimPort(node, ikePort, "IKE", at)
-	c.claimPort(node, natTPort, "IKE", at)
+	c.claimPort(portKey{node, ikePort}, "IKE", pos)
+	c.claimPort(portKey{node, natTPort}, "IKE", pos)
 }
 
 func (c *checker) checkEnds(conn *Connection) {
@@ -67,7 +66,7 @@ func (c *checker) checkEnds(conn *Connection) {
 	switch {
 	case len(c.names) == 0:
 	case a.Foreign && b.Foreign:
-		c.errorf(c.under(conn.Pos, "ends"), "neither %s nor %s is a node of this file%s", a.Name, b.Name, c.didYouMean(a.Name, c.names))
+		c.errorf(c.under(conn.Pos, "ends"), "neither %s nor %s is a node of this file%s", a.Name, b.Name, c.choice(a.Name, "nodes", c.names))
 	case !a.Foreign && !b.Foreign && !conn.someNodeDials():
 		c.errorf(conn.Pos, "neither %s nor %s can be dialled: give one of them an address", a.Name, b.Name)
 	}
@@ -96,7 +95,7 @@ func (c *checker) checkRemoteAccess(conn *Connection) {
 	c.node(c.under(conn.Pos, "server"), s.Node)
 	what := "ipsec." + conn.Name
 	for i, pool := range s.Pools {
-		c.addSpan(pool, "", "a pool of "+what, c.under(conn.Pos, "pools", i))
+		c.addSpan(span{Range: pool, what: "a pool of " + what, pos: c.under(conn.Pos, "pools", i)})
 	}
 	tunnels := slices.ContainsFunc(conn.Children, func(ch Child) bool { return ch.Mode == Tunnel })
 	if tunnels && len(s.Pools) == 0 && !c.writes(conn.Pos, "pools") {
@@ -129,7 +128,7 @@ func (c *checker) checkClient(cl *Client, server string, users []User) {
 		for i := range users {
 			names[i] = users[i].Name
 		}
-		c.errorf(c.under(cl.Pos, "user"), "%q is none of the users%s", shorten(cl.User), c.didYouMean(cl.User, names))
+		c.errorf(c.under(cl.Pos, "user"), "%q is none of the users%s", shorten(cl.User), c.choice(cl.User, "users", names))
 	}
 }
 
@@ -183,7 +182,9 @@ func (c *checker) checkInterface(conn *Connection) {
 		}
 	}
 	for _, node := range conn.nodes() {
-		c.claimInterface(interfaceKey{node: node, name: conn.Interface}, "ipsec."+conn.Name, conn.InterfacePos)
+		if !c.claimInterface(interfaceKey{node: node, name: conn.Interface}, "ipsec."+conn.Name, conn.InterfacePos) {
+			return
+		}
 	}
 }
 
@@ -230,9 +231,9 @@ func (c *Connection) whyNobody() string {
 // checkGuard says where fail_closed covers nothing, because nobody knows
 // beforehand where the traffic will go.
 func (c *checker) checkGuard(conn *Connection, child *Child) {
-	for i := range conn.Ends {
-		far := &conn.Ends[1-i%2]
-		if len(conn.Ends) != 2 || conn.Ends[i].Foreign || known(far, child.SubnetsOf(far.Name)) {
+	for i := 0; len(conn.Ends) == 2 && i < 2; i++ {
+		far := &conn.Ends[1-i]
+		if conn.Ends[i].Foreign || known(far, child.SubnetsOf(far.Name)) {
 			continue
 		}
 		c.warnf(child.Pos, "fail_closed covers nothing on %s: where %s is cannot be known beforehand; give it subnets",

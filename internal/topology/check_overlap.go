@@ -10,6 +10,8 @@ import (
 type span struct {
 	Range
 	pos Pos
+	// steps lead from pos to where the range itself stands.
+	steps []any
 	// group is whose addresses may overlap each other: the members of one
 	// interface share a subnet, a server's users are compared with its pools
 	// elsewhere. "" is nobody's.
@@ -19,9 +21,9 @@ type span struct {
 }
 
 // addSpan notes a range, unless it is link-local: those are everywhere.
-func (c *checker) addSpan(r Range, group, what string, pos Pos) {
-	if r.From.IsValid() && !r.From.IsLinkLocalUnicast() {
-		c.spans = append(c.spans, span{r, pos, group, what})
+func (c *checker) addSpan(s span) {
+	if s.From.IsValid() && !s.From.IsLinkLocalUnicast() {
+		c.spans = append(c.spans, s)
 	}
 }
 
@@ -67,5 +69,5 @@ func (c *checker) refuseOverlap(a, b *span) {
 	if b.pos.Before(a.pos) {
 		a, b = b, a
 	}
-	c.errorf(b.pos, "%s overlaps %s of %s (line %d)", b.Range, a.Range, a.what, a.pos.Line)
+	c.errorf(c.under(b.pos, b.steps...), "%s overlaps %s of %s (line %d)", b.Range, a.Range, a.what, a.pos.Line)
 }

@@ -26,7 +26,7 @@ func (c *checker) checkPPP() {
 func (c *checker) checkL2TP(l *L2TP) {
 	c.warnf(l.Pos, "cannot be used from Android 12 and later, which have no L2TP; IKEv2 works there")
 	for _, node := range append([]string{l.Server}, clientNodes(l.Clients)...) {
-		c.claimPort(node, l2tpPort, "L2TP", func() Pos { return l.Pos })
+		c.claimPort(portKey{node, l2tpPort}, "L2TP", l.Pos)
 		if l.IPsec != nil {
 			c.claimIKE(node, l.Pos)
 		}
@@ -72,8 +72,8 @@ func (c *checker) checkPPTP(p *PPTP) {
 func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
 	node := c.node(c.under(p.Pos, "server"), p.Server)
 	if first, twice := servers[p.Server]; twice && p.Server != "" {
-		c.errorf(c.under(p.Pos, "server"), "%s has an %s server (%s, line %d) already, and there can be one a node",
-			p.Server, kind, first.what, first.pos.Line)
+		c.errorf(c.under(p.Pos, "server"), "is the second %s server on %s, which can have one: %s (line %d) is there already",
+			kind, p.Server, first.what, first.pos.Line)
 	}
 	servers[p.Server] = claim{p.Name, p.Pos}
 	c.checkPPPFamily(p)
@@ -159,10 +159,10 @@ func (c *checker) checkPPPFamily(p *PPP) {
 
 func (c *checker) checkPPPPools(p *PPP, what string) {
 	for i, pool := range p.Pools {
-		c.addSpan(pool, "", "a pool of "+what, c.under(p.Pos, "pools", i))
+		c.addSpan(span{Range: pool, what: "a pool of " + what, pos: c.under(p.Pos, "pools", i)})
 	}
 	if p.LocalIP.IsValid() {
-		c.addSpan(oneAddress(p.LocalIP), "", "local_ip of "+what, p.LocalIPPos)
+		c.addSpan(span{Range: oneAddress(p.LocalIP), what: "the local_ip of " + what, pos: p.LocalIPPos})
 	}
 	everybody := len(p.Users) > 0 && p.Radius == nil
 	for i := range p.Users {
@@ -197,7 +197,7 @@ func (c *checker) checkPPPUsers(p *PPP, what string) {
 			c.errorf(u.AddressPos, "%s is inside the pool %s, which hands it to anybody", u.Address, pool)
 		default:
 			owners[u.Address] = u
-			c.addSpan(oneAddress(u.Address), "", "a user of "+what, u.AddressPos)
+			c.addSpan(span{Range: oneAddress(u.Address), what: "a user of " + what, pos: u.AddressPos})
 		}
 	}
 }

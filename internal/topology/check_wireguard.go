@@ -48,18 +48,9 @@ func (c *checker) checkNetwork(n *Network) {
 		m := &n.Members[i]
 		c.claimInterface(interfaceKey{m.Node, m.NetNS, n.Name}, "wireguard."+quoteKey(n.Name), m.Pos)
 		if m.ListenPort != 0 {
-			c.claimPort(m.Node, m.ListenPort, "wireguard."+quoteKey(n.Name), func() Pos { return c.listenPos(m) })
+			c.claimPort(portKey{m.Node, m.ListenPort}, "wireguard."+quoteKey(n.Name), m.Pos, "listen_port")
 		}
 	}
-}
-
-// listenPos is where a member's port stands. It is asked for every member, so
-// it does not look for the key before there is something to say.
-func (c *checker) listenPos(m *Member) Pos {
-	if c.places == nil {
-		return m.Pos
-	}
-	return c.under(m.Pos, "listen_port")
 }
 
 func (w *networkCheck) collect() {
@@ -96,7 +87,7 @@ func (w *networkCheck) member(pos Pos, name string) *party {
 	if p := w.byName[name]; p != nil && p.member != nil {
 		return p
 	}
-	w.errorf(pos, "%q is no member of %s%s", shorten(name), w.n.Name, w.didYouMean(name, w.names))
+	w.errorf(pos, "%q is no member of %s%s", shorten(name), w.n.Name, w.choice(name, "members", w.names))
 	return nil
 }
 

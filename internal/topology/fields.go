@@ -63,11 +63,13 @@ func (v *value) require(name, what string) {
 func named[T any](v *value, kind nameKind, read func(*value) T) []T {
 	var list []T
 	for name, entry := range v.entries() {
-		if !kind.legal(name) {
+		// What is below a bad name is read all the same, for its errors.
+		one := read(entry)
+		if kind.legal(name) {
+			list = append(list, one)
+		} else {
 			entry.errorf(entry.keyPos(), "%s", kind.refuse(name))
-			continue
 		}
-		list = append(list, read(entry))
 	}
 	return list
 }

@@ -34,13 +34,18 @@ var clientAuthFields = fields[Auth]{
 	"cert": authFields["cert"], "key": authFields["key"], "ca": authFields["ca"],
 }
 
-const authKinds = "one of psk, cert with key and ca, pubkey with key, and eap"
+// What messages allow as auth of an end, of a server and below L2TP.
+const (
+	authKinds   = "one of psk, cert with key and ca, pubkey with key, and eap"
+	serverKinds = "one of psk, cert with key and ca, and pubkey with key"
+	l2tpKinds   = "psk, or cert with key and ca"
+)
 
 // readAuth reads how an end proves who it is.
 func readAuth(v *value) Auth {
 	a := Auth{Pos: v.keyPos()}
 	decode(v, authFields, &a)
-	v.authKind(&a, false)
+	v.authKind(&a, false, authKinds)
 	return a
 }
 
@@ -49,13 +54,13 @@ func readAuth(v *value) Auth {
 func readServerAuth(v *value) serverAuth {
 	a := serverAuth{Auth: Auth{Pos: v.keyPos()}}
 	decode(v, serverAuthFields, &a)
-	v.authKind(&a.Auth, true)
+	v.authKind(&a.Auth, true, serverKinds)
 	return a
 }
 
 // authKind finds out which kind of authentication a mapping means. A ca alone
 // means certificates: a foreign end needs no more.
-func (v *value) authKind(a *Auth, server bool) {
+func (v *value) authKind(a *Auth, server bool, allowed string) {
 	var kinds []string
 	for _, kind := range []AuthKind{AuthPSK, AuthCert, AuthPubKey, AuthEAP} {
 		if v.has(string(kind)) && (kind != AuthEAP || !server) {
@@ -65,11 +70,12 @@ func (v *value) authKind(a *Auth, server bool) {
 	}
 	switch {
 	case len(kinds) > 1:
-		v.errorf(v.keyPos(), "is %s at once: give %s", strings.Join(kinds, " and "), authKinds)
+		a.Kind = ""
+		v.errorf(v.keyPos(), "is %s at once: give %s", strings.Join(kinds, " and "), allowed)
 	case len(kinds) == 0 && (v.has("ca") || v.has("key")):
 		a.Kind = AuthCert
 	case len(kinds) == 0 && !v.bad:
-		v.errorf(v.keyPos(), "does not say how to prove who one is: give %s", authKinds)
+		v.errorf(v.keyPos(), "does not say how to prove who one is: give %s", allowed)
 	}
 }
 

@@ -118,7 +118,7 @@ func (c *rawConnection) childSubnets(child *rawChild) []EndSubnets {
 		if i := slices.Index(names, name); i >= 0 {
 			all[i].Selectors = entry.selectors()
 		} else if c.ends != nil {
-			entry.errorf(entry.keyPos(), "is no end of this connection%s", entry.didYouMean(name, names))
+			entry.errorf(entry.keyPos(), "is no end of this connection%s", entry.choice(name, "ends", names))
 		}
 	}
 	return all

@@ -134,7 +134,7 @@ func (c *rawConnection) readEnds() {
 	}
 	c.Ends = named(c.ends, endNames, readEnd)
 	if n := len(c.ends.node.Content) / 2; n != 2 && !c.ends.bad {
-		c.ends.errorf(c.ends.keyPos(), "has %d ends, and a connection has two", n)
+		c.ends.errorf(c.ends.keyPos(), "names %d, and a connection has two ends", n)
 	}
 	slices.SortFunc(c.Ends, func(a, b End) int { return strings.Compare(a.Name, b.Name) })
 	for i := range c.Ends {

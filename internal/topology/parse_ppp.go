@@ -190,6 +190,6 @@ func readL2TPIPsec(v *value) *L2TPIPsec {
 	}, settingNames(connectionSettings, childSettings))
 	sortSettings(i.Settings)
 	sortSettings(i.ChildSettings)
-	v.authKind(&i.Auth, true)
+	v.authKind(&i.Auth, true, l2tpKinds)
 	return i
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -53,6 +54,20 @@ func (r *reader) didYouMean(word string, known []string) string {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	return ""
+}
+
+// choice returns what to append to a message about a name that none of some
+// things has: which one was meant, and what there is.
+func (r *reader) choice(name, things string, known []string) string {
+	const enough = 8
+	hint := r.didYouMean(name, known)
+	switch {
+	case len(known) == 0:
+		return "; there are no " + things
+	case len(known) > enough:
+		return fmt.Sprintf("%s; the %s are %s and %d more", hint, things, strings.Join(known[:enough], ", "), len(known)-enough)
+	}
+	return fmt.Sprintf("%s; the %s are %s", hint, things, strings.Join(known, ", "))
 }
 
 // value is a node of the file together with the way to it. The way is a chain
