@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -91,5 +92,14 @@ type Memory map[string]json.RawMessage
 // is none or it is of another shape.
 func (m Memory) Get(key string, v any) bool {
 	raw, ok := m[key]
-	return ok && json.Unmarshal(raw, v) == nil
+	if !ok {
+		return false
+	}
+	// The decoder fills what it can before it finds what it cannot.
+	decoded := reflect.New(reflect.TypeOf(v).Elem())
+	if json.Unmarshal(raw, decoded.Interface()) != nil {
+		return false
+	}
+	reflect.ValueOf(v).Elem().Set(decoded.Elem())
+	return true
 }
