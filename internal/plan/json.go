@@ -39,9 +39,17 @@ type field struct {
 }
 
 type impact struct {
-	Level    string            `json:"level"`
-	What     *string           `json:"what"`
-	Sessions []backend.Session `json:"sessions"`
+	Level    string    `json:"level"`
+	What     *string   `json:"what"`
+	Sessions []session `json:"sessions"`
+}
+
+type session struct {
+	Protocol backend.Kind `json:"protocol"`
+	Name     string       `json:"name"`
+	User     *string      `json:"user"`
+	Peer     *string      `json:"peer"`
+	Address  *string      `json:"address"`
 }
 
 // Document returns the plan as what JSON and YAML output print.
@@ -62,10 +70,14 @@ func document(c backend.Change) change {
 	out := change{
 		Action: c.Action.String(), Object: c.Object, Note: optional(c.Note),
 		Fields: make([]field, 0, len(c.Fields)),
-		Impact: impact{Level: c.Impact.Level.String(), What: optional(c.Impact.What), Sessions: c.Impact.Sessions},
+		// An empty list, not null: jq '.[]' takes the one and fails on the other.
+		Impact: impact{Level: c.Impact.Level.String(), What: optional(c.Impact.What), Sessions: []session{}},
 	}
-	if out.Impact.Sessions == nil {
-		out.Impact.Sessions = []backend.Session{} // an empty list, not null: jq '.[]' works on both
+	for _, s := range c.Impact.Sessions {
+		out.Impact.Sessions = append(out.Impact.Sessions, session{
+			Protocol: s.Protocol, Name: s.Name,
+			User: optional(s.User), Peer: optional(s.Peer), Address: optional(s.Address),
+		})
 	}
 	for _, f := range c.Fields {
 		out.Fields = append(out.Fields, field{
@@ -84,6 +96,7 @@ func shown(v backend.Value) *string {
 	return nil
 }
 
+// optional is a text, nil where it does not apply.
 func optional(s string) *string {
 	if s == "" {
 		return nil

@@ -53,15 +53,16 @@ func (p *Plan) Changes() []backend.Change {
 	return out
 }
 
-// merge joins two changes of one object. The greater impact speaks for both; its
-// sessions are joined, each told once.
+// merge joins two changes of one object. The greater impact speaks for both, two of the
+// same level each for itself; sessions are joined, each told once.
 func merge(a, b backend.Change) backend.Change {
-	a.Fields = backend.SortFields(slices.Concat(a.Fields, b.Fields))
-	if a.Note == "" {
-		a.Note = b.Note
-	}
-	if b.Impact.Level > a.Impact.Level || a.Impact.What == "" {
+	a.Fields = mergeFields(a.Fields, b.Fields)
+	a.Note = join(a.Note, b.Note)
+	switch {
+	case b.Impact.Level > a.Impact.Level:
 		a.Impact.What = b.Impact.What
+	case b.Impact.Level == a.Impact.Level:
+		a.Impact.What = join(a.Impact.What, b.Impact.What)
 	}
 	a.Impact.Level = max(a.Impact.Level, b.Impact.Level)
 	sessions := slices.Clone(a.Impact.Sessions)
@@ -72,6 +73,32 @@ func merge(a, b backend.Change) backend.Change {
 	}
 	a.Impact.Sessions = sessions
 	return a
+}
+
+// mergeFields joins the fields of an earlier and a later step. One that both change goes
+// from where the first finds it to where the second leaves it.
+func mergeFields(a, b []backend.Field) []backend.Field {
+	out := slices.Clone(a)
+	for _, f := range b {
+		i := slices.IndexFunc(out, func(o backend.Field) bool { return o.Name == f.Name })
+		if i < 0 {
+			out = append(out, f)
+			continue
+		}
+		out[i].Want = f.Want
+	}
+	return backend.SortFields(out)
+}
+
+// join puts two remarks into one; one that is made already is not repeated.
+func join(a, b string) string {
+	switch {
+	case b == "" || a == b:
+		return a
+	case a == "":
+		return b
+	}
+	return a + "; " + b
 }
 
 // Summary counts a plan's changes.

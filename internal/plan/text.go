@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -51,24 +52,26 @@ func writeChange(b *strings.Builder, c backend.Change, colour Palette) {
 		}
 		fmt.Fprintf(b, "    %s: %s -> %s\n", f.Name, f.Have, f.Want)
 	}
-	if line := cost(c.Impact); line != "" {
-		fmt.Fprintf(b, "    %s! %s%s\n", colour.Cost, line, colour.Reset)
+	switch {
+	case c.Impact.Level == backend.Disrupt:
+		fmt.Fprintf(b, "    %s! %s%s\n", colour.Cost, cost(c.Impact), colour.Reset)
+	case c.Impact.Level == backend.Reload && c.Impact.What != "":
+		// The mark is for what costs a session; this costs nobody anything.
+		fmt.Fprintf(b, "    %s\n", c.Impact.What)
 	}
 }
 
 // cost is what an impact says: what happens, and to whom.
 func cost(i backend.Impact) string {
-	if i.Level == backend.None {
-		return ""
-	}
+	what := cmp.Or(i.What, "interrupts what is live")
 	names := make([]string, len(i.Sessions))
 	for n, s := range i.Sessions {
 		names[n] = strings.Join(nonEmpty(s.User, s.Peer, s.Address), " ")
 	}
 	if len(names) == 0 {
-		return i.What
+		return what
 	}
-	return fmt.Sprintf("%s (%s)", i.What, strings.Join(names, ", "))
+	return fmt.Sprintf("%s (%s)", what, strings.Join(names, ", "))
 }
 
 func nonEmpty(words ...string) []string {
