@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -29,6 +30,9 @@ func (l *Lab) connect(p plan) error {
 		for _, e := range w {
 			if err := l.hosts[e.host].Do(e.addRoutes); err != nil {
 				return fmt.Errorf("routing %s:%s: %w", e.host, e.name, err)
+			}
+			if err := l.hosts[e.host].Do(e.awaitCarrier); err != nil {
+				return fmt.Errorf("starting %s:%s: %w", e.host, e.name, err)
 			}
 		}
 	}
@@ -96,8 +100,7 @@ func address(p netip.Prefix) *netlink.Addr {
 		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
 	}}
 	if p.Addr().Is6() {
-		// Duplicate detection would keep the address unusable for a
-		// second or two, on a wire where there can be no duplicate.
+		// See setDefaults.
 		a.Flags = unix.IFA_F_NODAD
 	}
 	return a
@@ -116,4 +119,19 @@ func (p port) addRoutes() error {
 		}
 	}
 	return nil
+}
+
+// awaitCarrier waits until the kernel has noticed, in its own time, that the
+// other end is up: a test may compare links before and after.
+func (p port) awaitCarrier() error {
+	return Await(5*time.Second, func() error {
+		link, err := netlink.LinkByName(p.name)
+		if err != nil {
+			return err
+		}
+		if state := link.Attrs().OperState; state != netlink.OperUp {
+			return fmt.Errorf("state is %s", state)
+		}
+		return nil
+	})
 }

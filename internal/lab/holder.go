@@ -160,16 +160,27 @@ func setUp(name string) error {
 	if err := netlink.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("setting loopback up: %w", err)
 	}
-	return stopForwarding()
+	return setDefaults()
 }
 
-// stopForwarding gives the host the kernel's default: a new namespace would
-// inherit a forwarding machine's setting.
-func stopForwarding() error {
-	const file = "/proc/sys/net/ipv4/ip_forward"
-	b, err := os.ReadFile(file)
-	if err != nil || string(b) == "0\n" {
-		return err
+// setDefaults writes settings for which a new namespace's are not right.
+func setDefaults() error {
+	for file, value := range map[string]string{
+		// The kernel's default, where a forwarding machine's setting would
+		// be inherited.
+		"/proc/sys/net/ipv4/ip_forward": "0",
+		// Duplicate detection keeps new addresses unusable for a second or
+		// two, on wires where there can be no duplicate.
+		"/proc/sys/net/ipv6/conf/default/accept_dad": "0",
+	} {
+		b, err := os.ReadFile(file)
+		if err == nil && string(b) != value+"\n" {
+			// Writing has side effects even where the value stays.
+			err = os.WriteFile(file, []byte(value), 0)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(file, []byte("0"), 0)
+	return nil
 }

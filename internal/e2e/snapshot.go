@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// state is what of a host vpnctl could change, as sorted lines.
+type state []string
+
+// views are the commands that show the network, in the tools' own words.
+var views = [][]string{
+	{"ip", "-d", "-o", "link"},
+	{"ip", "-o", "addr"},
+	{"ip", "-4", "route", "show", "table", "all"},
+	{"ip", "-6", "route", "show", "table", "all"},
+	{"ip", "-4", "-d", "rule"},
+	{"ip", "-6", "-d", "rule"},
+	{"ip", "netns", "list"},
+	{"iptables-nft-save"},
+	{"ip6tables-nft-save"},
+	{"iptables-legacy-save"},
+	{"ip6tables-legacy-save"},
+}
+
+var (
+	// volatile is what changes by itself: lifetimes, counters, comments with
+	// the time, and how often a route was used.
+	volatile = regexp.MustCompile(`(valid_lft|preferred_lft|expires) \S+|\[\d+:\d+\]|^#.*`)
+	// dormant are chains that hold nothing: once listed, the base chains of a
+	// table are there.
+	dormant = regexp.MustCompile(`^(\*\w+|COMMIT|:[A-Z]+ ACCEPT.*)$`)
+)
+
+// snapshot describes a host: links, addresses, routes, rules, netfilter,
+// sysctls, files, processes.
+func snapshot(n *node) state {
+	n.t.Helper()
+	var s state
+	for _, view := range views {
+		for line := range strings.Lines(n.Run(view...)) {
+			line = strings.TrimSpace(volatile.ReplaceAllString(strings.TrimSpace(line), ""))
+			if line != "" && !dormant.MatchString(line) {
+				s = append(s, strings.Join(view, " ")+": "+line)
+			}
+		}
+	}
+	err := n.Do(func() error {
+		return errors.Join(s.addSettings(), s.addFiles("/etc", "/var/lib/vpnctl", "/run"), s.addProcesses())
+	})
+	if err != nil {
+		n.t.Fatalf("describing %s: %v", n.Name(), err)
+	}
+	slices.Sort(s)
+	return s
+}
+
+// same fails the test where the host is not as it was.
+func (s state) same(n *node, after string) {
+	n.t.Helper()
+	if diff := cmp.Diff([]string(s), []string(snapshot(n))); diff != "" {
+		n.t.Errorf("%s after %s (-before +after):\n%s", n.Name(), after, diff)
+	}
+}
+
+// addSettings adds the network's sysctls.
+func (s *state) addSettings() error {
+	return walk("/proc/sys/net", func(name string, _ fs.DirEntry) error {
+		if strings.HasPrefix(name, "/proc/sys/net/netfilter/") || strings.HasPrefix(name, "/proc/sys/net/nf_") {
+			return nil // connection tracking counts
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil // some can only be written
+		}
+		*s = append(*s, name+" = "+strings.TrimSpace(string(b)))
+		return nil
+	})
+}
+
+// addFiles adds the files below folders, by mode and content.
+func (s *state) addFiles(dirs ...string) error {
+	for _, dir := range dirs {
+		err := walk(dir, func(name string, d fs.DirEntry) error {
+			if transient(name, d) {
+				return nil
+			}
+			fi, err := d.Info()
+			if err != nil {
+				return err
+			}
+			line := fmt.Sprintf("%s %s", name, fi.Mode())
+			if fi.Mode().IsRegular() {
+				b, err := os.ReadFile(name)
+				if err != nil {
+					return err
+				}
+				line = fmt.Sprintf("%s %x", line, sha256.Sum256(b))
+			}
+			*s = append(*s, line)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// transient reports what may differ: the topology, which the tests change, and
+// what is left in /run, which is gone after a reboot: empty folders and the
+// lock, which names its last holder.
+func transient(name string, d fs.DirEntry) bool {
+	return strings.HasPrefix(name, filepath.Dir(siteFile)) ||
+		strings.HasPrefix(name, "/run/") && (d.IsDir() || name == "/run/vpnctl/lock")
+}
+
+// addProcesses adds what runs on the host, by its command line.
+func (s *state) addProcesses() error {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range files {
+		if b, err := os.ReadFile(name); err == nil {
+			*s = append(*s, "process "+strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " ")))
+		}
+	}
+	return err
+}
+
+// walk calls fn for every file below a folder that may be missing. Folders that
+// are empty count as files.
+func walk(dir string, fn func(name string, d fs.DirEntry) error) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(dir, "/proc/") {
+			return nil
+		}
+		return fn(name, d)
+	})
+}
