@@ -113,6 +113,7 @@ func TestRuns(t *testing.T) {
 		"one family changes": {nats(both.Netfilter.Masquerades[0], both.Netfilter.Masquerades[2]), []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-nft --version"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			m.Runs = nil
 			if _, err := m.plan(c.want); err != nil {
 				t.Fatal(err)
 			}

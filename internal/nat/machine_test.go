@@ -16,18 +16,25 @@ import (
 	"github.com/vpnctl/vpnctl/internal/plan"
 )
 
-// machine does plans on a fake host as the engine does: in the order of the phases, each
-// operation through its journal form, and back in reverse after an error.
-type machine struct {
-	*nattest.Host
+// converger does plans as the engine does: in the order of the phases, each operation
+// through its journal form, and back in reverse after an error.
+type converger struct {
+	config  nat.Config
 	memory  backend.Memory
 	applied *desired.State
 	// journal are the steps of the last apply that were begun.
 	journal []backend.Step
 }
 
+// machine is one with a fake host.
+type machine struct {
+	*nattest.Host
+	*converger
+}
+
 func newMachine(kinds ...nat.Kind) *machine {
-	return &machine{Host: nattest.New(kinds...), memory: make(backend.Memory)}
+	h := nattest.New(kinds...)
+	return &machine{h, &converger{config: h.Config(), memory: make(backend.Memory)}}
 }
 
 // state is a node's state with the given netfilter.
@@ -38,14 +45,13 @@ func state(n desired.Netfilter) *desired.State {
 // nothing is what destroy wants.
 func nothing() *desired.State { return &desired.State{Site: "hq"} }
 
-func (m *machine) input(want *desired.State) backend.Input {
+func (m *converger) input(want *desired.State) backend.Input {
 	return backend.Input{Want: want, Applied: m.applied, Memory: m.memory}
 }
 
-// plan plans as a fresh process does, and forgets which programs that ran.
-func (m *machine) plan(want *desired.State) (*plan.Plan, error) {
-	m.Runs = nil
-	b := nat.New(m.Config())
+// plan plans as a fresh process does.
+func (m *converger) plan(want *desired.State) (*plan.Plan, error) {
+	b := nat.New(m.config)
 	if err := b.Check(context.Background(), m.input(want)); err != nil {
 		return nil, err
 	}
@@ -57,7 +63,7 @@ func (m *machine) plan(want *desired.State) (*plan.Plan, error) {
 var errKilled = errors.New("killed")
 
 // apply converges, or fails and puts the host back.
-func (m *machine) apply(want *desired.State) error {
+func (m *converger) apply(want *desired.State) error {
 	p, err := m.plan(want)
 	if err != nil {
 		return err
@@ -80,7 +86,7 @@ func (m *machine) apply(want *desired.State) error {
 }
 
 // undo does the journal backwards, as it may be after a crash.
-func (m *machine) undo() error {
+func (m *converger) undo() error {
 	for _, s := range slices.Backward(m.journal) {
 		if err := m.do(s.Op.Kind, s.Op.To, s.Op.From); err != nil {
 			return fmt.Errorf("undoing: %w", err)
@@ -90,8 +96,8 @@ func (m *machine) undo() error {
 }
 
 // do does one operation in a process of its own.
-func (m *machine) do(kind string, from, to any) error {
-	handlers := nat.New(m.Config()).Handlers()
+func (m *converger) do(kind string, from, to any) error {
+	handlers := nat.New(m.config).Handlers()
 	handlers[backend.MemoryOp] = backend.Handle(func(_ context.Context, from, to *backend.MemoryEntry) error {
 		if to != nil {
 			m.memory[to.Key] = to.Value

@@ -8,51 +8,67 @@ import (
 // spell is a rule as iptables-save 1.8.9 prints it, whatever the order and the spelling
 // in which it was given. Measured with both kinds, which agree in that version.
 func spell(spec string) string {
-	general := make(map[string]string)
-	var matches, target []string
-	module, declared, proto := "", "", ""
-	options := cut(words(spec))
-	if i := slices.IndexFunc(options, func(o []string) bool { return o[len(o)-2] == "-p" }); i >= 0 {
-		proto = options[i][len(options[i])-1]
+	s := speller{general: make(map[string]string)}
+	for _, option := range cut(words(spec)) {
+		s.option(option)
 	}
-	for _, o := range options {
-		opt := strings.TrimPrefix(strings.Join(o, " "), "! ")
-		name, _, _ := strings.Cut(opt, " ")
-		switch {
-		case slices.Contains(generalOptions, name):
-			general[name] = address(strings.Join(o, " "))
-		case name == "-m":
-			module = o[1]
-		case name == "-j" || name == "-g":
-			target = append(target, o...)
-		case len(target) > 0:
-			target = append(target, o...)
-		default:
-			if module == "" {
-				module = proto // "-p udp --dport"
-			}
-			if declared != module {
-				matches, declared = append(matches, "-m", module), module
-			}
-			matches = append(matches, value(o)...)
-			continue
-		}
-		// A match without options prints its name alone.
-		if name == "-m" && module != proto {
-			matches, declared = append(matches, "-m", module), module
-		}
-	}
+	s.close()
 	var out []string
 	for _, name := range generalOptions {
-		if v, ok := general[name]; ok {
+		if v, ok := s.general[name]; ok {
 			out = append(out, v)
 		}
 	}
-	out = slices.Concat(out, matches, target)
-	if len(target) > 2 && target[1] == "CONNMARK" && len(target) == 3 {
-		out = append(out, "--nfmask", "0xffffffff", "--ctmask", "0xffffffff")
+	if len(s.target) == 3 && s.target[1] == "CONNMARK" {
+		s.target = append(s.target, "--nfmask", "0xffffffff", "--ctmask", "0xffffffff")
 	}
-	return strings.Join(out, " ")
+	return strings.Join(slices.Concat(out, s.matches, s.target), " ")
+}
+
+// speller collects the parts of a rule.
+type speller struct {
+	general         map[string]string // by option
+	matches, target []string
+	proto           string
+	module          string // the match that options belong to
+	named           bool   // it was printed
+}
+
+func (s *speller) option(o []string) {
+	name := strings.TrimPrefix(o[0], "!")
+	if name == "" {
+		name = o[1]
+	}
+	switch {
+	case slices.Contains(generalOptions, name):
+		if name == "-p" {
+			s.proto, s.module = o[len(o)-1], o[len(o)-1]
+		}
+		s.general[name] = address(strings.Join(o, " "))
+	case name == "-m":
+		s.close()
+		s.module, s.named = o[1], false
+	case name == "-j" || name == "-g" || len(s.target) > 0:
+		s.target = append(s.target, o...)
+	default:
+		s.name()
+		s.matches = append(s.matches, value(o)...)
+	}
+}
+
+// name prints the name of the match, once.
+func (s *speller) name() {
+	if !s.named {
+		s.matches, s.named = append(s.matches, "-m", s.module), true
+	}
+}
+
+// close ends a match. One without options prints its name alone, unless it is that of
+// the protocol.
+func (s *speller) close() {
+	if s.module != "" && s.module != s.proto {
+		s.name()
+	}
 }
 
 // generalOptions are those of every rule, in the order in which they are printed.
@@ -95,11 +111,6 @@ func cut(words []string) [][]string {
 		}
 		out[len(out)-1] = append(out[len(out)-1], w)
 	}
-	for i, o := range out {
-		if len(o) == 1 {
-			out[i] = append(o, "") // an option without value
-		}
-	}
 	return out
 }
 
@@ -123,7 +134,7 @@ var orders = map[string][]string{
 
 // value prints the option of a match.
 func value(o []string) []string {
-	out := slices.DeleteFunc(slices.Clone(o), func(w string) bool { return w == "" })
+	out := slices.Clone(o)
 	opt := slices.IndexFunc(out, func(w string) bool { return w != "!" })
 	for i := opt + 1; i < len(out); i++ {
 		if order := orders[out[opt]]; order != nil {
