@@ -24,6 +24,7 @@ type State struct {
 	Node string `json:"node"`
 
 	Interfaces []Interface `json:"interfaces,omitempty"`
+	IPsec      IPsec       `json:"ipsec"`
 	Netfilter  Netfilter   `json:"netfilter"`
 
 	// Sysctl maps a key in its path form below /proc/sys, with slashes

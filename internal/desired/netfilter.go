@@ -10,6 +10,10 @@ type Netfilter struct {
 	Clamps      []Clamp      `json:"clamps,omitempty"`
 	AntiSpoofs  []AntiSpoof  `json:"anti_spoofs,omitempty"`
 	OpenPorts   []OpenPort   `json:"open_ports,omitempty"`
+	// Exempts keep what connections protect from being masqueraded, whoever's rule it is.
+	Exempts []Exempt `json:"exempts,omitempty"`
+	// Guards drop what would leave in clear.
+	Guards []Guard `json:"guards,omitempty"`
 	// Inner opens INPUT and OUTPUT for what tunnels carry to and from this host
 	// (`firewall: {open_ports: true}`): one entry an interface.
 	Inner []string `json:"inner,omitempty"`
@@ -17,7 +21,7 @@ type Netfilter struct {
 
 // IsZero reports whether the node needs no rule at all; such a node needs no iptables.
 func (n *Netfilter) IsZero() bool {
-	return len(n.Masquerades)+len(n.Forwards)+len(n.Clamps)+len(n.AntiSpoofs)+len(n.OpenPorts)+len(n.Inner) == 0
+	return len(n.Masquerades)+len(n.Forwards)+len(n.Clamps)+len(n.AntiSpoofs)+len(n.OpenPorts)+len(n.Inner)+len(n.Exempts)+len(n.Guards) == 0
 }
 
 // OutAuto as the egress interface means that of the default route, per family.
@@ -67,4 +71,38 @@ type OpenPort struct {
 	Object   string `json:"object"`
 	Protocol string `json:"protocol"` // udp, tcp, esp, ah, gre
 	Port     int    `json:"port,omitempty"`
+}
+
+// Exempt is traffic of one pair of selectors of a connection: its source is not rewritten.
+type Exempt struct {
+	Object   string       `json:"object"` // nat/NODE/exempt/CONNECTION
+	Source   netip.Prefix `json:"source"`
+	Dest     netip.Prefix `json:"dest"`
+	Protocol string       `json:"protocol,omitempty"` // as in the selector; "" for all
+	Port     string       `json:"port,omitempty"`     // of the destination; "" for all
+}
+
+// Guard drops traffic of one pair of selectors that no IPsec policy has taken, in
+// mangle's FORWARD and OUTPUT: fail_closed. IKE, ESP and AH between the outer addresses
+// pass, and so does the loopback.
+type Guard struct {
+	Object   string       `json:"object"` // nat/NODE/guard/CONNECTION
+	Source   netip.Prefix `json:"source"`
+	Dest     netip.Prefix `json:"dest"`
+	Protocol string       `json:"protocol,omitempty"`
+	Port     string       `json:"port,omitempty"`
+	// Outer are the gateways' own addresses, between which IKE and IPsec itself run;
+	// none where they are not known beforehand.
+	Outer []OuterPair `json:"outer,omitempty"`
+	// Local are the end's own subnets: traffic among them is not the tunnel's.
+	Local []netip.Prefix `json:"local,omitempty"`
+	// Interface, of a route-based connection or of kernel-libipsec, is where protected
+	// packets leave in clear on their way into the tunnel; "" for policy IPsec.
+	Interface string `json:"interface,omitempty"`
+}
+
+// OuterPair are the outer addresses of a tunnel.
+type OuterPair struct {
+	Local  netip.Addr `json:"local"`
+	Remote netip.Addr `json:"remote"`
 }
