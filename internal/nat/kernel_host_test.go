@@ -71,8 +71,8 @@ type gateway struct {
 	applied *desired.State
 }
 
-func newGateway(t *testing.T) *gateway {
-	l := lab.Start(t, lab.Wire("gw:eth0 192.0.2.1/24 2001:db8::1/64 via 192.0.2.2 via 2001:db8::2", "far:eth0 192.0.2.2/24 2001:db8::2/64"))
+func newGateway(t *testing.T, links ...lab.Link) *gateway {
+	l := lab.Start(t, append(links, lab.Wire("gw:eth0 192.0.2.1/24 2001:db8::1/64 via 192.0.2.2 via 2001:db8::2", "far:eth0 192.0.2.2/24 2001:db8::2/64"))...)
 	return &gateway{Host: l.Host("gw"), t: t, memory: make(backend.Memory)}
 }
 
@@ -266,6 +266,33 @@ plan: 0 to create, 0 to update, 1 to delete; 1 disruptive
 		if strings.Contains(left, "src="+source+" ") != stays {
 			t.Errorf("connection of %s: should stay: %v\n%s", source, stays, left)
 		}
+	}
+}
+
+// TestRealDefaultRoute: `out: auto` is the interface of the default route that the kernel
+// prefers, a tunnel of ours left out.
+func TestRealDefaultRoute(t *testing.T) {
+	g := newGateway(t, lab.Wire("gw:wg0", "far:wg0"), lab.Wire("gw:eth1", "far:eth1"), lab.Wire("gw:eth2", "far:eth2"))
+	for name, metric := range map[string]string{"wg0": "1", "eth1": "50", "eth2": "2000"} {
+		g.Run("ip", "route", "add", "default", "dev", name, "metric", metric)
+		g.Run("ip", "-6", "route", "add", "default", "dev", name, "metric", metric)
+	}
+	g.Run("ip", "route", "del", "default", "dev", "eth0")
+	want := nats(masquerade("10.0.0.0/16", "auto"), masquerade("fd00::/48", "auto"))
+	want.Interfaces = []desired.Interface{{Name: "wg0"}}
+	g.apply(want)
+	saved := g.saved(nat.NFT)
+	for _, rule := range []string{"-s 10.0.0.0/16 -o eth1 ", "-s fd00::/48 -o eth1 "} {
+		if !strings.Contains(saved, rule) {
+			t.Errorf("no %s in\n%s", rule, saved)
+		}
+	}
+
+	g.Run("ip", "route", "del", "default", "dev", "eth1")
+	g.Run("ip", "route", "add", "default", "metric", "10", "nexthop", "via", "192.0.2.2", "dev", "eth0", "nexthop", "dev", "eth2")
+	g.apply(want)
+	if saved := g.saved(nat.NFT); !strings.Contains(saved, "-s 10.0.0.0/16 -o eth0 ") {
+		t.Errorf("with two next hops:\n%s", saved)
 	}
 }
 

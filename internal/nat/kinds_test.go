@@ -55,6 +55,49 @@ func TestChosenKind(t *testing.T) {
 	}
 }
 
+// TestUnnamedKind: where no name says which kind a program is, it is asked.
+func TestUnnamedKind(t *testing.T) {
+	for _, k := range []nat.Kind{nat.NFT, nat.Legacy} {
+		m := newMachine(k)
+		m.Unnamed = true
+		m.mustApply(t, nats(masquerade("10.0.0.0/16", "ens224")))
+		if got, want := string(m.memory["nat/kind"]), fmt.Sprintf(`{"ip":[%q]}`, k); got != want {
+			t.Errorf("remembers %s, want %s", got, want)
+		}
+	}
+}
+
+// TestChangedMeanwhile: the owner is at work between plan and apply, and between apply
+// and undo. Where nothing of ours was meant to move, nothing moves.
+func TestChangedMeanwhile(t *testing.T) {
+	m := newMachine(nat.NFT)
+	m.mustApply(t, nats(masquerade("10.0.0.0/16", "ens224")))
+	p, err := m.plan(nats(masquerade("10.0.0.0/16", "ens224"), masquerade("10.1.0.0/16", "ens224")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.journal = nil
+	before := m.String()
+	m.Do(nat.IPv4, nat.NFT, "filter", "-I FORWARD 1 -i dmz0 -j DROP")
+	for _, s := range p.Steps {
+		if err := m.do(s.Op.Kind, s.Op.From, s.Op.To); err != nil {
+			t.Fatal(err)
+		}
+		m.journal = append(m.journal, s)
+	}
+	if got := m.Saved(nat.IPv4, nat.NFT); !contains(got, "-A FORWARD -i dmz0 -j DROP\n-A FORWARD -m comment --comment vpnctl -j VPNCTL-FORWARD\n") {
+		t.Errorf("the owner's rule is no longer first:\n%s", got)
+	}
+	m.Do(nat.IPv4, nat.NFT, "filter", "-A FORWARD -i dmz1 -j DROP")
+	if err := m.undo(); err != nil {
+		t.Fatal(err)
+	}
+	m.Do(nat.IPv4, nat.NFT, "filter", "-D FORWARD -i dmz0 -j DROP", "-D FORWARD -i dmz1 -j DROP")
+	if diff := cmp.Diff(before, m.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestMove: the owner changes to the other kind of iptables, and our rules follow; then
 // he removes his rules, and they go back to the default.
 func TestMove(t *testing.T) {
@@ -194,6 +237,10 @@ func TestRefusals(t *testing.T) {
 		"too old": {
 			set: func(m *machine) { m.Version = [3]int{1, 6, 1} }, want: rule,
 			err: "nat/iptables-nft: version 1.6.1 has no iptables-nft-restore -w; 1.6.2 has; update iptables",
+		},
+		"rules cannot be read": {
+			set: func(m *machine) { m.Broken = "nf_tables: Protocol not supported" }, want: rule,
+			err: "nat/iptables-nft: the rules cannot be read: nf_tables: Protocol not supported; see what iptables-nft-save says",
 		},
 		"no default route": {
 			set:  func(m *machine) { m.Routes = nil },

@@ -142,6 +142,12 @@ func (b *Backend) wanted(in backend.Input, f Family) (rendered, error) {
 	return render(n, nodeOf(in), f, func(Family) string { return name }), nil
 }
 
+// concerns reports whether a family's rules have to be looked at: some are wanted, or
+// there were some.
+func (b *Backend) concerns(f Family, want rendered, memory kinds) bool {
+	return len(want)+len(memory[f]) > 0 && (f == IPv4 || b.kernel.HasIPv6())
+}
+
 // tunnels are the interfaces of ours, now and before: a default route through one of them
 // is never what `out: auto` means.
 func tunnels(in backend.Input) []string {
@@ -177,7 +183,7 @@ func (b *Backend) Check(ctx context.Context, in backend.Input) error {
 	}
 	for _, f := range families {
 		want, err := b.wanted(in, f)
-		if err == nil && len(want)+len(memory[f]) > 0 {
+		if err == nil && b.concerns(f, want, memory) {
 			_, err = b.tools(ctx, f)
 		}
 		errs = append(errs, err)
@@ -219,7 +225,7 @@ func (b *Backend) Plan(ctx context.Context, in backend.Input) ([]backend.Step, e
 		if err != nil {
 			return nil, err
 		}
-		if len(want)+len(memory[f]) == 0 {
+		if !b.concerns(f, want, memory) {
 			continue
 		}
 		o, err := b.observe(ctx, f, memory[f])

@@ -2,7 +2,11 @@ package nat
 
 import (
 	"context"
+	"errors"
 	"slices"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/host"
 )
 
 // observed is what a host holds in one family.
@@ -48,12 +52,19 @@ func (b *Backend) observe(ctx context.Context, f Family, known []Kind) (*observe
 	return o, nil
 }
 
-// read lists all rules of one kind.
+// read lists all rules of one kind. A program that cannot is a Refusal: the kernel may
+// lack what it needs.
 func (b *Backend) read(ctx context.Context, t *tool) (saved, error) {
 	if t.kind == Legacy && len(b.kernel.Tables(t.family)) == 0 {
 		return saved{}, nil
 	}
-	return t.save(ctx, "")
+	s, err := t.save(ctx, "")
+	var exit *host.ExitError
+	if errors.As(err, &exit) {
+		return nil, backend.Refuse("nat/"+t.name, "see what "+t.name+"-save says",
+			"the rules cannot be read: %s", exit.Stderr)
+	}
+	return s, err
 }
 
 // owned is what is ours in one table.

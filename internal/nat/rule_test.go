@@ -88,6 +88,27 @@ func TestRepeatedMatch(t *testing.T) {
 	}
 }
 
+// TestUnreadable: what is no address or mark stays as it was.
+func TestUnreadable(t *testing.T) {
+	for _, spec := range []string{
+		"-s 10.0.0.0/255.0.255.0 -j ACCEPT", "-s 10.0.0.0/99 -j ACCEPT", "-s host.example.net -j ACCEPT", "-p sctp -j ACCEPT",
+		"-m mark --mark x -j ACCEPT", "-m mark --mark 1/x -j ACCEPT", "-m mark --mark 0x1/0xff -j ACCEPT",
+	} {
+		if got := mustParse(t, spec).String(); got != spec {
+			t.Errorf("%s becomes %s", spec, got)
+		}
+	}
+}
+
+// TestComment: a comment is one line of at most 255 bytes.
+func TestComment(t *testing.T) {
+	r := rule{}
+	r.setComment("nat/a\nb/" + strings.Repeat("x", 300))
+	if got, want := r.comment(), "nat/a?b/"+strings.Repeat("x", 247); got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestParseRuleErrors(t *testing.T) {
 	for _, spec := range []string{`-m comment --comment "a`, `-m comment --comment "a\`} {
 		if r, err := parseRule(spec); err == nil {

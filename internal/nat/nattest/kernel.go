@@ -30,6 +30,9 @@ func (h *Host) LookPath(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if h.Unnamed {
+		return "/sbin/" + name, nil
+	}
 	return "/usr/sbin/xtables-" + string(c.kind) + "-multi", nil
 }
 
