@@ -43,7 +43,7 @@ func Start(t *testing.T) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, config, socket), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--print-address", "--config-file="+file)
+	cmd := exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--print-address", "--config-file="+file) //nolint:forbidigo // only for tests
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

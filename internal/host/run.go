@@ -40,6 +40,9 @@ func (e *ExitError) Error() string {
 // many users and units.
 const Path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// environment is what every child gets.
+func environment() []string { return []string{"PATH=" + Path, "LC_ALL=C"} }
+
 // System is the Runner of the real host.
 type System struct{}
 
@@ -52,7 +55,7 @@ func (System) Run(ctx context.Context, c Cmd) ([]byte, error) {
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, c.Args[1:]...)
-	cmd.Env = append([]string{"PATH=" + Path, "LC_ALL=C"}, c.Env...)
+	cmd.Env = append(environment(), c.Env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(c.Stdin), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError

@@ -7,13 +7,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
-	"strconv"
-	"syscall"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/unit"
-	"golang.org/x/sys/unix"
 
 	"github.com/vpnctl/vpnctl/internal/host"
 	"github.com/vpnctl/vpnctl/internal/unit"
@@ -113,7 +109,7 @@ func (l Launcher) startUnit(ctx context.Context, m *unit.Manager, name string) e
 	return err
 }
 
-// startProcess starts the process in a session of its own, without a terminal.
+// startProcess starts the process in a session of its own.
 func (l Launcher) startProcess(ctx context.Context, name string) error {
 	exe, err := l.exe()
 	if err != nil {
@@ -124,32 +120,25 @@ func (l Launcher) startProcess(ctx context.Context, name string) error {
 		// The running binary, also where an upgrade has put another in its place.
 		program = "/proc/self/exe"
 	}
-	cmd := exec.Command(program, Command, name)
-	cmd.Args[0] = exe
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + host.Path}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	closeOnExec()
-	if err := cmd.Start(); err != nil {
+	p, err := host.Detach(program, exe, Command, name)
+	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	err = await(ctx, func() error {
 		select {
-		case err := <-ended:
-			return fatal{fmt.Errorf("process ended: %w", orExit(err))}
+		case err := <-p.Ended():
+			return fatal{fmt.Errorf("process ended: %w", err)}
 		default:
 		}
-		if pid, err := findProcess(name); err != nil || pid != cmd.Process.Pid {
+		if pid, err := findProcess(name); err != nil || pid != p.PID {
 			return errors.New("process is not ready")
 		}
 		return probe(ctx, name)
 	})
 	if err != nil {
-		_ = cmd.Process.Kill()
+		return errors.Join(err, p.Kill())
 	}
-	return err
+	return nil
 }
 
 // exe is the path of the vpnctl binary.
@@ -158,27 +147,4 @@ func (l Launcher) exe() (string, error) {
 		return l.Exe, nil
 	}
 	return os.Executable()
-}
-
-// orExit names what Wait does not: a process that ended well.
-func orExit(err error) error {
-	if err == nil {
-		return errors.New("exit status 0")
-	}
-	return err
-}
-
-// closeOnExec keeps the files that this process was started with from its children: a
-// lock, or the end of a pipe, that the caller's shell had open would be held for as long
-// as the interface lives. Go marks the files that it opens itself.
-func closeOnExec() {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
-			unix.CloseOnExec(fd)
-		}
-	}
 }

@@ -97,10 +97,10 @@ func awaitUnitGone(t *testing.T, name string) {
 	}
 	err := lab.Await(10*time.Second, func() error {
 		out, err := exec.Command("systemctl", "show", name, "-p", "LoadState").CombinedOutput()
-		if got := strings.TrimSpace(string(out)); err != nil || got != "LoadState=not-found" {
-			return fmt.Errorf("unit %s: %s, %v", name, got, err)
+		if got := strings.TrimSpace(string(out)); err == nil && got != "LoadState=not-found" {
+			return fmt.Errorf("unit %s: %s", name, got)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Error(err)

@@ -2,6 +2,8 @@ package userspace_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -61,7 +63,7 @@ func wantRunning(t *testing.T, h *lab.Host, name string, want bool) {
 }
 
 // tunnel configures an interface of two hosts by the real wg, one to the other.
-func tunnel(name string, port, net int, hosts ...*lab.Host) {
+func tunnel(name string, port, subnet int, hosts ...*lab.Host) {
 	public := make([]string, len(hosts))
 	for i, h := range hosts {
 		key := h.Run("wg", "genkey")
@@ -71,7 +73,7 @@ func tunnel(name string, port, net int, hosts ...*lab.Host) {
 	for i, h := range hosts {
 		far := 1 - i
 		h.Run("wg", "set", name, "private-key", "/etc/wireguard/"+name, "listen-port", fmt.Sprint(port),
-			"peer", public[far], "allowed-ips", fmt.Sprintf("10.%d.0.%d/32", net, far+1),
+			"peer", public[far], "allowed-ips", fmt.Sprintf("10.%d.0.%d/32", subnet, far+1),
 			"endpoint", fmt.Sprintf("10.1.0.%d:%d", far+1, port))
 	}
 }
@@ -142,7 +144,7 @@ func TestDetached(t *testing.T) {
 
 	id := pid(h, "wg0")
 	proc := "/proc/" + id
-	if got := h.ReadFile(proc + "/environ"); got != "PATH="+host.Path+"\x00" {
+	if got := h.ReadFile(proc + "/environ"); got != "PATH="+host.Path+"\x00LC_ALL=C\x00" {
 		t.Errorf("environment is %q", got)
 	}
 	for _, fd := range []string{"0", "1", "2"} {
@@ -341,5 +343,44 @@ func TestEnds(t *testing.T) {
 				t.Error("the reason outlives a new start")
 			}
 		})
+	}
+}
+
+// TestLog has the device complain, and reads that as a syslog daemon would.
+func TestLog(t *testing.T) {
+	h := alone(t)
+	var log *net.UnixConn
+	err := h.Do(func() (err error) {
+		log, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "/var/run/log", Net: "unixgram"})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	start(h, "wg0")
+	err = h.Do(func() error {
+		c, err := net.Dial("unix", socket("wg0"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		_, err = io.WriteString(c, "set=1\nno_such_key=1\n\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1024)
+	n, err := log.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "vpnctl[" + pid(h, "wg0") + "]: wg0: "
+	if line := string(buf[:n]); !strings.Contains(line, want) || !strings.Contains(line, "no_such_key") {
+		t.Errorf("log is %q, want %q", line, want)
 	}
 }
