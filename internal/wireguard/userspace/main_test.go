@@ -6,8 +6,11 @@ import (
 	"os"
 	"testing"
 
+	"github.com/vpnctl/vpnctl/internal/wireguard"
 	"github.com/vpnctl/vpnctl/internal/wireguard/userspace"
 )
+
+var _ wireguard.Userspace = userspace.Launcher{}
 
 // TestMain makes the test binary the vpnctl binary, for children by their arguments
 // alone: they have no environment.
