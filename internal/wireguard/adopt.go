@@ -44,7 +44,7 @@ func (d *differ) remember(t *target) {
 	switch {
 	case t.restored:
 		d.steps = append(d.steps, backend.Remember(backend.PhaseForget, key, before, nil))
-	case t.have != nil && t.have.Alias != t.Alias:
+	case t.have != nil && t.have.Alias != t.Alias && !d.begun(t.Name):
 		d.steps = append(d.steps, backend.Remember(backend.PhaseMemory, key, before, &t.have.link))
 	}
 }

@@ -93,7 +93,7 @@ func (c *checker) checkLink(want *desired.Interface) {
 	switch {
 	case !there:
 		c.checkBirth(want)
-	case l.Alias == aliasOf(c.in.Want.Site):
+	case l.Alias == aliasOf(c.in.Want.Site), begun(c.in, l):
 	case site != "":
 		c.refuse(object(want.Name), "rename it in the topology, or `vpnctl destroy` that site first",
 			"an interface of that name exists and belongs to site %s", site)
@@ -125,7 +125,7 @@ func (c *checker) answers(p place, l rtnl.Link) bool {
 
 func (c *checker) checkBirth(want *desired.Interface) {
 	if want.Netns != "" {
-		if l, there := c.find(place{Name: want.Name}); there && l.Alias != aliasOf(c.in.Want.Site) {
+		if l, there := c.find(place{Name: want.Name}); there && l.Alias != aliasOf(c.in.Want.Site) && !begun(c.in, l) {
 			c.refuse(object(want.Name), "rename it in the topology, or remove the other",
 				"an interface of that name exists outside network namespace %s, where this one would be made", want.Netns)
 		}

@@ -2,6 +2,7 @@ package wireguard
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ type differ struct {
 	in    backend.Input
 	now   time.Time
 	freed freed
+	made  []string // names of new interfaces
 	steps []backend.Step
 }
 
@@ -44,7 +46,35 @@ func diff(want *wanted, h *snapshot, in backend.Input, now time.Time) []backend.
 		d.remove(want, &h.ours[i])
 	}
 	d.removeNamespaces(want, h)
+	d.forgetBegun()
 	return d.steps
+}
+
+// begin remembers that an interface is being made. Between a link and its mark there is
+// a moment, and a process can end in it.
+func (d *differ) begin(name string) {
+	if !d.begun(name) {
+		d.made = append(d.made, name)
+		d.steps = append(d.steps, backend.Remember(backend.PhaseMemory, begunMemory+name, nil, true))
+	}
+}
+
+func (d *differ) begun(name string) bool {
+	_, ok := d.in.Memory[begunMemory+name]
+	return ok
+}
+
+// forgetBegun forgets what is made, by this plan or by one that was cut off.
+func (d *differ) forgetBegun() {
+	keys := slices.Sorted(maps.Keys(d.in.Memory))
+	for _, name := range d.made {
+		keys = append(keys, begunMemory+name)
+	}
+	for _, key := range keys {
+		if strings.HasPrefix(key, begunMemory) {
+			d.steps = append(d.steps, backend.Remember(backend.PhaseForget, key, true, nil))
+		}
+	}
 }
 
 func (d *differ) step(phase backend.Phase, op backend.Op, changes ...backend.Change) {
@@ -57,6 +87,7 @@ func object(name string) string { return "wireguard/" + name }
 // create makes an interface that is not there. Everything on it is Fresh: deleting the
 // link undoes it, so the journal need not hold it twice.
 func (d *differ) create(t *target) {
+	d.begin(t.Name)
 	bare := t.link
 	bare.Addresses, bare.Peers, bare.Routes = nil, nil, nil
 	bare.Userspace = bare.Userspace || d.in.Options.Userspace
@@ -118,15 +149,12 @@ func (d *differ) update(t *target) {
 	if t.comesUp() {
 		d.hooks(backend.PhaseLink, t.desired, t.desired.Hooks.PreUp, t.desired.Hooks.PostDown)
 	}
-	from, to := settingsOf(have), settingsOf(&t.link)
-	if d.freed.ports[t.place] {
-		from.ListenPort = 0
-	}
+	from, to := d.givePort(t.have, show), settingsOf(&t.link)
 	if from != to {
 		d.step(backend.PhaseLink, backend.Op{Kind: opSettings, From: &from, To: &to}, show()...)
 	}
 	if add := without(t.Addresses, have.Addresses); len(add) > 0 {
-		d.step(backend.PhaseAddress, backend.Op{Kind: opAddresses, To: &addressSet{place: t.place, List: add}}, show()...)
+		d.step(backend.PhaseAddress, t.addAddresses(add), show()...)
 	}
 	d.updatePeers(t)
 	d.updateRoutes(t)
@@ -135,17 +163,42 @@ func (d *differ) update(t *target) {
 	}
 }
 
-// removeAddresses is the operation that takes addresses from a link. IPv4 routes leave
-// with the last IPv4 address; those that are wanted stay on both sides of it.
+// With an IPv4 address, others of its subnet may leave the link, and with the last one
+// all IPv4 routes. Therefore an operation that removes some, or removes them when it is
+// undone, holds all addresses and routes that must be there before and after it.
+
+// addAddresses is the operation that gives the link addresses.
+func (t *target) addAddresses(add []netip.Prefix) backend.Op {
+	if !slices.ContainsFunc(add, is4) {
+		return backend.Op{Kind: opAddresses, To: &addressSet{place: t.place, List: add}}
+	}
+	addrs, routes := t.have.Addresses, t.have.Routes
+	if t.removal(backend.PhaseRemoveAddress) == backend.PhaseFree { // has been by then
+		addrs = without(addrs, without(addrs, t.Addresses))
+		routes = compareRouteLists(routes, compareRouteLists(routes, t.Routes).del).del
+	}
+	return t.addressOp(addrs, union(addrs, add), routes)
+}
+
+// removeAddresses is the operation that takes addresses from the link.
 func (t *target) removeAddresses(del []netip.Prefix) backend.Op {
-	from := &addressSet{place: t.place, List: del}
-	if slices.ContainsFunc(del, is4) && !slices.ContainsFunc(t.Addresses, is4) {
-		from.Routes = slices.DeleteFunc(slices.Clone(t.Routes), func(r rtnl.Route) bool { return is6(r.Dst) })
+	if !slices.ContainsFunc(del, is4) {
+		return backend.Op{Kind: opAddresses, From: &addressSet{place: t.place, List: del}}
 	}
-	if len(from.Routes) == 0 {
-		return backend.Op{Kind: opAddresses, From: from}
+	addrs := t.have.Addresses
+	if t.removal(backend.PhaseRemoveAddress) == backend.PhaseRemoveAddress {
+		addrs = union(addrs, t.Addresses) // the new ones have come by then
 	}
-	return backend.Op{Kind: opAddresses, From: from, To: &addressSet{place: t.place, Routes: from.Routes}}
+	return t.addressOp(addrs, without(addrs, del), t.Routes)
+}
+
+func (t *target) addressOp(from, to []netip.Prefix, routes []rtnl.Route) backend.Op {
+	routes = slices.DeleteFunc(slices.Clone(routes), func(r rtnl.Route) bool { return is6(r.Dst) })
+	return backend.Op{
+		Kind: opAddresses,
+		From: &addressSet{place: t.place, List: from, Routes: routes},
+		To:   &addressSet{place: t.place, List: to, Routes: routes},
+	}
 }
 
 // removal is the phase in which something is taken from a link. Where the MTU falls

@@ -53,17 +53,24 @@ func (w *wanted) taken() (ports map[int]bool, routes map[routeKey]bool, names ma
 	return ports, routes, names
 }
 
-// freePort lets an interface listen on any port until it gets its new one. That two
-// interfaces swap their ports is the reason.
+// freePort notes that an interface gives its port up. That two interfaces swap theirs is
+// one reason.
 func (d *differ) freePort(o *observed, t *target, taken map[int]bool) {
-	if !taken[o.ListenPort] || t != nil && t.ListenPort == o.ListenPort {
-		return
+	if taken[o.ListenPort] && (t == nil || t.ListenPort != o.ListenPort) {
+		d.freed.ports[o.place] = true
 	}
-	d.freed.ports[o.place] = true
+}
+
+// givePort plans that an interface listens on any port from now on, if it has to, and
+// returns its settings from then on.
+func (d *differ) givePort(o *observed, show func() []backend.Change) settings {
 	from := settingsOf(&o.link)
 	to := from
-	to.ListenPort = 0
-	d.step(backend.PhaseFree, backend.Op{Kind: opSettings, From: &from, To: &to})
+	if d.freed.ports[o.place] {
+		to.ListenPort = 0
+		d.step(backend.PhaseFree, backend.Op{Kind: opSettings, From: &from, To: &to}, show()...)
+	}
+	return to
 }
 
 // freeRoutes removes routes right before another interface gets them.
@@ -97,8 +104,6 @@ func (d *differ) removal(o *observed) (backend.Phase, *link) {
 	}
 	from := o.link
 	from.Routes = d.keptRoutes(o)
-	if d.freed.ports[o.place] {
-		from.ListenPort = 0
-	}
+	from.ListenPort = d.givePort(o, func() []backend.Change { return nil }).ListenPort
 	return backend.PhaseRemoveLink, &from
 }

@@ -24,6 +24,16 @@ const protocol = 118
 // ours were moved to: their links are not to be seen from here.
 const netnsMemory = "wireguard/netns/"
 
+// begunMemory is the key of Memory below which interfaces stand, by name, whose making
+// has begun: until it ends, one without a mark is ours.
+const begunMemory = "wireguard/begun/"
+
+// begun reports whether a link is what a cut-off apply has left without its mark.
+func begun(in backend.Input, l rtnl.Link) bool {
+	_, ok := in.Memory[begunMemory+l.Name]
+	return ok && l.Alias == "" && isWireGuard(l)
+}
+
 // aliasOf marks a link as a site's.
 func aliasOf(site string) string { return "vpnctl:" + site }
 
@@ -81,7 +91,7 @@ func (b *Backend) observe(ctx context.Context, in backend.Input) (*snapshot, err
 
 // inNetns says where it went wrong, if not in the host's own namespace.
 func inNetns(netns string, err error) error {
-	if netns == "" {
+	if netns == "" || err == nil {
 		return err
 	}
 	return fmt.Errorf("network namespace %s: %w", netns, err)
@@ -127,7 +137,7 @@ func (b *Backend) observeSpace(h *snapshot, netns string, in backend.Input) erro
 func (b *Backend) observeLinks(h *snapshot, s *space, n Network, netns string, in backend.Input) error {
 	var devices Devices
 	for _, l := range s.links {
-		if !isWireGuard(l) || l.Alias != aliasOf(in.Want.Site) && !adopts(in, netns, l) {
+		if !isWireGuard(l) || l.Alias != aliasOf(in.Want.Site) && !begun(in, l) && !adopts(in, netns, l) {
 			continue
 		}
 		if devices == nil {

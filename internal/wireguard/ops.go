@@ -113,10 +113,10 @@ func either[T any](from, to *T) *T {
 
 // device is one link, opened for writing.
 type device struct {
-	place
 	Network
+	link  rtnl.Link // as it was when it was opened
+	netns string
 	wg    Devices // nil until an operation needs it
-	index int
 }
 
 // open opens a link that is there; one that is not is fs.ErrNotExist.
@@ -125,14 +125,12 @@ func (b *Backend) open(p place) (*device, error) {
 	if err != nil {
 		return nil, inNetns(p.Netns, err)
 	}
-	d := &device{place: p, Network: n}
 	l, err := n.Link(p.Name)
 	if err != nil {
-		d.close()
+		_ = n.Close()
 		return nil, inNetns(p.Netns, err)
 	}
-	d.index = l.Index
-	return d, nil
+	return &device{Network: n, link: l, netns: p.Netns}, nil
 }
 
 // onLink runs fn on a link. Where the link is not there, there is nothing on it to take
@@ -152,7 +150,7 @@ func (b *Backend) onLink(p place, takingBack bool, fn func(d *device) error) err
 // wireguard opens the link's WireGuard part, which not every operation needs.
 func (d *device) wireguard(b *Backend) (err error) {
 	if d.wg == nil {
-		if d.wg, err = b.Devices(d.Netns); err != nil {
+		if d.wg, err = b.Devices(d.netns); err != nil {
 			return fmt.Errorf("opening WireGuard: %w", err)
 		}
 	}

@@ -17,7 +17,7 @@ func (b *Backend) applyAddresses(_ context.Context, from, to *addressSet) error 
 	}
 	return b.onLink(either(from, to).place, to == nil, func(d *device) error {
 		if to != nil && to.Fresh {
-			err := d.Do(addAddrs(d.index, to.List)...)
+			err := d.Do(addAddrs(d.link.Index, to.List)...)
 			if !errors.Is(err, fs.ErrExist) {
 				return err
 			}
@@ -45,7 +45,7 @@ func (d *device) updateAddresses(from, to *addressSet) error {
 
 // addresses lists what somebody gave the link, sorted.
 func (d *device) addresses() ([]netip.Prefix, error) {
-	addrs, err := d.Addrs(d.index)
+	addrs, err := d.Addrs(d.link.Index)
 	return assigned(addrs), err
 }
 
@@ -63,19 +63,21 @@ func assigned(addrs []rtnl.Addr) []netip.Prefix {
 // changeAddresses brings the link from the addresses it has to others. With an IPv4
 // address the kernel may remove all others of its subnet, as secondary to it: what went
 // along is given back.
-func (d *device) changeAddresses(have, want []netip.Prefix) error {
-	gone := without(have, want)
-	if err := d.Do(append(addAddrs(d.index, without(want, have)), delAddrs(d.index, gone)...)...); err != nil {
-		return err
+func (d *device) changeAddresses(have, want []netip.Prefix) (err error) {
+	for range raceTries {
+		add, gone := without(want, have), without(have, want)
+		if len(add)+len(gone) == 0 {
+			return nil
+		}
+		err = d.Do(append(addAddrs(d.link.Index, add), delAddrs(d.link.Index, gone)...)...)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) || len(gone) == 0 {
+			return err
+		}
+		if have, err = d.addresses(); err != nil {
+			return err
+		}
 	}
-	if len(gone) == 0 {
-		return nil
-	}
-	left, err := d.addresses()
-	if err != nil {
-		return err
-	}
-	return d.Do(addAddrs(d.index, without(want, left))...)
+	return err
 }
 
 func addAddrs(index int, prefixes []netip.Prefix) []rtnl.Request {

@@ -86,7 +86,7 @@ func (b *Backend) applyDNS(ctx context.Context, from, to *dnsSet) error {
 		if b.Resolver == nil {
 			return fmt.Errorf("setting DNS: %w", errors.ErrUnsupported)
 		}
-		return b.Resolver.Set(ctx, d.Name, d.index, c)
+		return b.Resolver.Set(ctx, d.link.Name, d.link.Index, c)
 	})
 }
 

@@ -27,66 +27,82 @@ func (b *Backend) applyLink(ctx context.Context, from, to *link) error {
 	return within(to.place, b.fillLink(to))
 }
 
-// deleteLink removes a link if it is the one that was meant: without an alias it is one
-// that was made and not yet marked.
+// deleteLink removes a link from where it is: one that shall live in a namespace is born
+// in the host's own and may have got no further.
 func (b *Backend) deleteLink(from *link) error {
-	for _, netns := range birthplaces(from.place) {
-		n, err := b.Network(netns)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // the namespace went, and everything in it
-		}
-		if err != nil {
-			return err
-		}
-		err = deleteFrom(n, from, netns)
-		_ = n.Close()
-		if err != nil {
-			return err
-		}
+	there, err := b.deleteIn(from.Netns, from)
+	if err != nil || there || from.Netns == "" {
+		return err
 	}
-	return nil
+	_, err = b.deleteIn("", from)
+	return err
 }
 
-// birthplaces lists where a link can be: one that shall live in a namespace is born in
-// the host's own and may have got no further.
-func birthplaces(p place) []string {
-	if p.Netns == "" {
-		return []string{""}
-	}
-	return []string{p.Netns, ""}
-}
-
-func deleteFrom(n Network, from *link, netns string) error {
-	l, err := n.Link(from.Name)
+// deleteIn reports whether a link of that name was in that namespace. It stays if it is
+// not the one that was meant.
+func (b *Backend) deleteIn(netns string, from *link) (there bool, err error) {
+	d, err := b.open(place{from.Name, netns})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	unmarked := l.Alias == "" && netns == from.Netns && isWireGuard(l)
-	if l.Alias != from.Alias && !unmarked {
-		return nil
+	defer d.close()
+	meant, err := b.meant(d, from.Alias)
+	if err != nil || !meant {
+		return true, err
 	}
-	if err := n.Do(rtnl.DelLink{Name: from.Name}); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err := d.Do(rtnl.DelLink{Name: from.Name}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return true, err
 	}
-	return nil
+	return true, nil
+}
+
+// meant reports whether a link has the mark, or is blank: one that was made and that the
+// process did not live to mark.
+func (b *Backend) meant(d *device, mark string) (bool, error) {
+	switch {
+	case !isWireGuard(d.link):
+		return false, nil
+	case d.link.Alias == mark:
+		return true, nil
+	case d.link.Alias != "" || d.link.Up:
+		return false, nil
+	}
+	if err := d.wireguard(b); err != nil {
+		return false, err
+	}
+	w, err := d.wg.Device(d.link.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // somebody's tun device
+	}
+	if err != nil {
+		return false, err
+	}
+	addrs, err := d.addresses()
+	return len(addrs) == 0 && len(w.Peers) == 0 && w.PrivateKey == (wgtypes.Key{}), err
 }
 
 // ensureLink makes the link if it is missing. It is born in the host's own namespace and
 // then moved: its UDP socket stays where it was born, so that the tunnel is carried by
 // the host's network while its inside is cut off from it.
 func (b *Backend) ensureLink(ctx context.Context, to *link) error {
-	if there, err := b.hasLink(to.place); there || err != nil {
+	there, err := b.markLink(to.place, to.Alias)
+	if there || err != nil {
 		return err
 	}
-	here, err := b.hasLink(place{Name: to.Name})
-	if err != nil {
-		return err
+	born := place{Name: to.Name}
+	if to.Netns != "" {
+		if there, err = b.markLink(born, to.Alias); err != nil {
+			return err
+		}
 	}
-	if !here {
+	if !there {
 		if err := b.bear(ctx, to); err != nil {
+			return err
+		}
+		if _, err := b.markLink(born, to.Alias); err != nil {
 			return err
 		}
 	}
@@ -96,32 +112,37 @@ func (b *Backend) ensureLink(ctx context.Context, to *link) error {
 	return b.move(to)
 }
 
-func (b *Backend) hasLink(p place) (bool, error) {
-	n, err := b.Network(p.Netns)
-	if err != nil {
-		return false, inNetns(p.Netns, err)
-	}
-	defer func() { _ = n.Close() }()
-	switch _, err = n.Link(p.Name); {
-	case errors.Is(err, fs.ErrNotExist):
+// markLink reports whether the link is there, and marks it. Somebody else's link is
+// fs.ErrExist.
+func (b *Backend) markLink(p place, mark string) (there bool, err error) {
+	d, err := b.open(p)
+	if errors.Is(err, fs.ErrNotExist) && (p.Netns == "" || b.Namespaces.Has(p.Netns)) {
 		return false, nil
-	case err != nil:
+	}
+	if err != nil {
 		return false, err
 	}
-	return true, nil
+	defer d.close()
+	switch meant, err := b.meant(d, mark); {
+	case err != nil:
+		return true, err
+	case !meant:
+		return true, fmt.Errorf("it is somebody else's: %w", fs.ErrExist)
+	case d.link.Alias == mark:
+		return true, nil
+	}
+	return true, d.Do(rtnl.SetLink{Name: p.Name, Alias: &mark})
 }
 
 // bear makes the link in the host's own namespace, by the kernel or else by a process.
 func (b *Backend) bear(ctx context.Context, to *link) error {
-	n, err := b.Network("")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = n.Close() }()
-	mark := rtnl.SetLink{Name: to.Name, Alias: &to.Alias}
 	if !to.Userspace {
-		// In one call: nobody ever sees the link without its mark.
-		err = n.Do(rtnl.AddLink{Name: to.Name, Kind: "wireguard"}, mark)
+		n, err := b.Network("")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = n.Close() }()
+		err = n.Do(rtnl.AddLink{Name: to.Name, Kind: "wireguard"})
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
@@ -132,10 +153,7 @@ func (b *Backend) bear(ctx context.Context, to *link) error {
 	if err := b.Userspace.Start(ctx, to.Name); err != nil {
 		return fmt.Errorf("starting userspace WireGuard: %w", err)
 	}
-	if err := b.awaitDevice(ctx, to.Name); err != nil {
-		return err
-	}
-	return n.Do(mark)
+	return b.awaitDevice(ctx, to.Name)
 }
 
 // The time that a process gets to make its link and to listen to its control socket, and
@@ -177,27 +195,19 @@ func (b *Backend) reachDevice(name string) error {
 	return err
 }
 
-// move takes the new link into its namespace and marks it again there.
+// move takes the new link into its namespace; it keeps its mark.
 func (b *Backend) move(to *link) error {
 	f, err := b.Namespaces.Open(to.Netns)
 	if err != nil {
 		return fmt.Errorf("opening network namespace: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	outside, err := b.Network("")
+	n, err := b.Network("")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = outside.Close() }()
-	if err := outside.Do(rtnl.MoveLink{Name: to.Name, To: f}); err != nil {
-		return err
-	}
-	inside, err := b.Network(to.Netns)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = inside.Close() }()
-	return inside.Do(rtnl.SetLink{Name: to.Name, Alias: &to.Alias})
+	defer func() { _ = n.Close() }()
+	return n.Do(rtnl.MoveLink{Name: to.Name, To: f})
 }
 
 // fillLink brings all that is on a link to what it shall be.
@@ -210,7 +220,7 @@ func (b *Backend) fillLink(to *link) error {
 	if err := d.wireguard(b); err != nil {
 		return err
 	}
-	have, err := observeLink(d, d.wg, rtnl.Link{Name: to.Name, Index: d.index}, b.Secrets)
+	have, err := observeLink(d, d.wg, d.link, b.Secrets)
 	if err != nil {
 		return err
 	}
@@ -224,7 +234,11 @@ func (b *Backend) fillLink(to *link) error {
 	if err := b.changePeers(d, &have, have.Peers, to.Peers); err != nil {
 		return err
 	}
-	return d.changeRoutes(have.Routes, to.Routes)
+	routes, err := linkRoutes(d, d.link.Index) // only now: some may have gone with addresses
+	if err != nil {
+		return err
+	}
+	return d.changeRoutes(routes, to.Routes)
 }
 
 // applySettings changes single settings of a link that is there.
@@ -252,11 +266,11 @@ func (b *Backend) set(d *device, from, to settings) error {
 		if err := d.wireguard(b); err != nil {
 			return err
 		}
-		if err := d.wg.ConfigureDevice(d.Name, cfg); err != nil {
+		if err := d.wg.ConfigureDevice(d.link.Name, cfg); err != nil {
 			return fmt.Errorf("configuring device: %w", err)
 		}
 	}
-	r := rtnl.SetLink{Name: d.Name}
+	r := rtnl.SetLink{Name: d.link.Name}
 	if from.Alias != to.Alias {
 		r.Alias = &to.Alias
 	}
@@ -266,7 +280,7 @@ func (b *Backend) set(d *device, from, to settings) error {
 	if from.Up != to.Up {
 		r.Up = &to.Up
 	}
-	if r == (rtnl.SetLink{Name: d.Name}) {
+	if r == (rtnl.SetLink{Name: d.link.Name}) {
 		return nil
 	}
 	return d.Do(r)

@@ -43,7 +43,7 @@ func (b *Backend) applyPeers(_ context.Context, from, to *peerSet) error {
 
 // updatePeers reads the device and does what remains between the two sides.
 func (b *Backend) updatePeers(d *device, from, to []peer) error {
-	w, err := d.wg.Device(d.Name)
+	w, err := d.wg.Device(d.link.Name)
 	if err != nil {
 		return fmt.Errorf("reading device: %w", err)
 	}
@@ -59,7 +59,7 @@ func (b *Backend) changePeers(d *device, have *observed, from, to []peer) error 
 		return err
 	}
 	for _, peers := range pack(c.groups) {
-		if err := d.wg.ConfigureDevice(d.Name, wgtypes.Config{Peers: peers}); err != nil {
+		if err := d.wg.ConfigureDevice(d.link.Name, wgtypes.Config{Peers: peers}); err != nil {
 			return fmt.Errorf("configuring peers: %w", err)
 		}
 	}

@@ -9,14 +9,15 @@ import (
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
-// applyRoutes adds and removes routes through a link.
+// applyRoutes adds and removes routes through a link. Those of a fresh link are removed
+// too when that is undone: they may stand where routes of another link were before.
 func (b *Backend) applyRoutes(_ context.Context, from, to *routeSet) error {
-	if from == nil && to == nil || from != nil && undoesFresh(from.Fresh, to) {
+	if from == nil && to == nil {
 		return nil
 	}
 	return b.onLink(either(from, to).place, to == nil, func(d *device) error {
 		if to != nil && to.Fresh {
-			err := d.Do(addRoutes(d.index, to.List)...)
+			err := d.Do(addRoutes(d.link.Index, to.List)...)
 			if !errors.Is(err, fs.ErrExist) {
 				return err
 			}
@@ -27,18 +28,18 @@ func (b *Backend) applyRoutes(_ context.Context, from, to *routeSet) error {
 
 func (d *device) updateRoutes(from, to *routeSet) error {
 	gone, wanted := parts(from, to, func(s *routeSet) []rtnl.Route { return s.List })
-	have, err := linkRoutes(d, d.index)
+	have, err := linkRoutes(d, d.link.Index)
 	if err != nil {
 		return err
 	}
 	// What is neither to go nor to come stays as it is.
 	out := map[routeKey]bool{}
 	for _, r := range slices.Concat(gone, wanted) {
-		out[keyOf(d.Netns, r)] = true
+		out[keyOf(d.netns, r)] = true
 	}
 	target := slices.Clone(wanted)
 	for _, r := range have {
-		if !out[keyOf(d.Netns, r)] {
+		if !out[keyOf(d.netns, r)] {
 			target = append(target, r)
 		}
 	}
@@ -55,10 +56,10 @@ func (d *device) addMissing(routes []rtnl.Route) error {
 // that only changes goes right before it comes again.
 func (d *device) changeRoutes(have, want []rtnl.Route) error {
 	c := compareRouteLists(have, want)
-	requests := addRoutes(d.index, c.add)
+	requests := addRoutes(d.link.Index, c.add)
 	for i := range c.to {
 		requests = append(requests, rtnl.DelRoute{Route: c.from[i]})
-		requests = append(requests, addRoutes(d.index, c.to[i:i+1])...)
+		requests = append(requests, addRoutes(d.link.Index, c.to[i:i+1])...)
 	}
 	for _, r := range c.del {
 		requests = append(requests, rtnl.DelRoute{Route: r})

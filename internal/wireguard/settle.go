@@ -36,6 +36,7 @@ func (b *Backend) settle(ctx context.Context, in backend.Input, h *snapshot) (*w
 		w.targets = append(w.targets, newTarget(&in.Want.Interfaces[i], in, h))
 	}
 	w.addRestored(in, h)
+	w.settlePorts()
 	resolved := b.resolve(ctx, w.unresolved())
 	for i := range w.targets {
 		w.targets[i].settleEndpoints(resolved)
@@ -59,9 +60,6 @@ func newTarget(d *desired.Interface, in backend.Input, h *snapshot) target {
 		applied: appliedTo(in.Applied, d.Name),
 	}
 	t.have = h.find(t.place)
-	if t.have != nil && t.ListenPort == 0 {
-		t.ListenPort = t.have.ListenPort // the kernel has chosen
-	}
 	t.Peers = make([]peer, len(d.Peers))
 	for i := range d.Peers {
 		p := &d.Peers[i]
@@ -71,6 +69,21 @@ func newTarget(d *desired.Interface, in backend.Input, h *snapshot) target {
 		}
 	}
 	return t
+}
+
+// settlePorts leaves interfaces whose port is not the topology's matter the port that
+// they have, unless another one is to get it.
+func (w *wanted) settlePorts() {
+	taken := map[int]bool{}
+	for i := range w.targets {
+		taken[w.targets[i].ListenPort] = true
+	}
+	for i := range w.targets {
+		t := &w.targets[i]
+		if t.ListenPort == 0 && t.have != nil && !taken[t.have.ListenPort] {
+			t.ListenPort = t.have.ListenPort
+		}
+	}
 }
 
 // sorted returns the prefixes in the order in which they are compared.
