@@ -98,6 +98,9 @@ func (d *differ) path(what, label, chain string) string {
 // steps are the steps between what is and what shall be. What is emptied is emptied in
 // the inverse order, so that nothing is let through that is no longer translated.
 func (d *differ) steps() []backend.Step {
+	if !slices.ContainsFunc(d.pairs, func(p pair) bool { return !p.have.same(p.want) }) {
+		return nil
+	}
 	actions := d.actions()
 	var adding, removing []backend.Step
 	for _, p := range d.pairs {

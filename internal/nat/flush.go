@@ -81,14 +81,22 @@ func familyOf(p netip.Prefix) Family {
 // not even in the other kind of iptables. The kernel would go on with them for as long
 // as the connections last.
 func (d *differ) ended() []translation {
+	type key struct {
+		source netip.Prefix
+		how    string
+	}
 	var have, want []translation
+	same := make(map[key]bool)
 	for _, p := range d.pairs {
 		have = append(have, translations(p.have)...)
 		want = append(want, translations(p.want)...)
 	}
+	for _, w := range want {
+		same[key{w.source, w.how}] = true
+	}
 	return slices.DeleteFunc(have, func(h translation) bool {
-		return slices.ContainsFunc(want, func(w translation) bool {
-			return w.how == h.how && w.source.Bits() <= h.source.Bits() && w.source.Contains(h.source.Addr())
+		return same[key{h.source, h.how}] || slices.ContainsFunc(want, func(w translation) bool {
+			return w.how == h.how && w.source.Bits() < h.source.Bits() && w.source.Contains(h.source.Addr())
 		})
 	})
 }

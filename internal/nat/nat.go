@@ -239,15 +239,21 @@ func (b *Backend) Plan(ctx context.Context, in backend.Input) ([]backend.Step, e
 			after[f] = []Kind{o.tool.kind}
 		}
 	}
+	steps, err := b.steps(ctx, d)
+	return append(steps, remember(memory, after)...), err
+}
+
+// steps are those that change the host.
+func (b *Backend) steps(ctx context.Context, d *differ) ([]backend.Step, error) {
 	steps := d.steps()
+	if len(steps) == 0 {
+		return nil, nil
+	}
 	if err := b.capable(ctx, steps); err != nil {
 		return nil, err
 	}
 	flush, err := b.planFlush(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(steps, flush, remember(memory, after)), nil
+	return append(steps, flush...), err
 }
 
 // capable looks at the versions of the programs that the steps need. It runs them, so a

@@ -16,6 +16,9 @@ type stage struct {
 // others: guards are set before anything else of the apply, and taken away after
 // everything else.
 func stages(have, want *Table) []stage {
+	if have.same(want) {
+		return nil // as nearly always; the rest parses each rule
+	}
 	guarded := overlay(have, want, have)
 	filled := overlay(have, want, want)
 	var out []stage
@@ -47,8 +50,13 @@ func direction(from, to *Table) backend.Phase {
 	return backend.PhaseRemoveNAT
 }
 
+// intersect are those of a that are in b too, in the order of a.
 func intersect(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
+	in := make(map[string]bool, len(b))
+	for _, s := range b {
+		in[s] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !in[s] })
 }
 
 // overlay is base with the guards of both have and want ahead in each chain, and with the
