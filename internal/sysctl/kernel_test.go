@@ -150,8 +150,14 @@ func TestKernelOwner(t *testing.T) {
 		if err := equal("after undo", before, w.String()); err != nil {
 			return err
 		}
-		return errors.Join(w.converge(want), equal("applied again", on, w.String()),
-			w.converge(nil), equal("destroyed", before, w.String()))
+		if err := errors.Join(w.converge(want), equal("applied again", on, w.String())); err != nil {
+			return err
+		}
+		if p, err = w.plan(nil); err != nil {
+			return err
+		}
+		return errors.Join(w.converge(nil), equal("destroyed", before, w.String()),
+			w.undo(p, len(p.Steps)), equal("the end undone", on, w.String()))
 	})
 	// What is below /proc/sys/net belongs to the namespace of the thread that looks.
 	if got := l.Host("pc").ReadFile("/proc/sys/" + forward4); got != "0\n" {

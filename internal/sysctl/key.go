@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
-	"github.com/vpnctl/vpnctl/internal/host"
 )
 
 const (
@@ -54,35 +53,6 @@ var effects = map[string]effect{
 func (e effect) keeps(key string) bool {
 	_, _, name, ok := confOf(key)
 	return ok && e.kept != "" && name == e.kept
-}
-
-// beside reads what a write of key would change along with it.
-func beside(s host.Settings, key string) (map[string]string, error) {
-	e, ok := effects[key]
-	if !ok {
-		return nil, nil
-	}
-	ifaces, err := s.List(e.folder)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]string{}
-	for _, iface := range ifaces {
-		for _, name := range []string{e.kept, e.moved} {
-			k := e.folder + "/" + iface + "/" + name
-			if name == "" || k == key || aliases[k] == key {
-				continue
-			}
-			v, ok, err := get(s, k)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
-				out[k] = v
-			}
-		}
-	}
-	return out, nil
 }
 
 // setRank orders keys for setting them. Accepting router advertisements in spite of

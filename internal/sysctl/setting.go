@@ -35,7 +35,7 @@ func handler(s host.Settings) backend.Handler {
 		if err := set(s, to.Key, to.Value); err != nil {
 			return err
 		}
-		for _, key := range slices.SortedFunc(maps.Keys(to.Beside), defaultFirst) {
+		for _, key := range slices.Sorted(maps.Keys(to.Beside)) {
 			// An interface may have gone since: nothing to put back there.
 			if err := set(s, key, to.Beside[key]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -43,20 +43,6 @@ func handler(s host.Settings) backend.Handler {
 		}
 		return nil
 	})
-}
-
-// defaultFirst orders keys by name, but those of the default interface first: the kernel
-// copies an IPv4 one to every interface that has no value of its own yet.
-func defaultFirst(a, b string) int {
-	_, ifaceA, _, _ := confOf(a)
-	_, ifaceB, _, _ := confOf(b)
-	if (ifaceA == "default") != (ifaceB == "default") {
-		if ifaceA == "default" {
-			return -1
-		}
-		return 1
-	}
-	return strings.Compare(a, b)
 }
 
 // set writes a value unless it is there: a write has effects even where it changes nothing.

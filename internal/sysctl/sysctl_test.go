@@ -448,6 +448,25 @@ func TestBesideForwarding(t *testing.T) {
 	}
 }
 
+// An interface that goes between the plan and its steps stops neither them nor their undo.
+func TestInterfaceVanishes(t *testing.T) {
+	w := newWorld()
+	p := w.mustPlan(t, keys{forward4: "1"})
+	w.settings.RemoveInterface("eth0")
+	before := w.String()
+	for _, s := range p.Steps {
+		if err := w.do(s.Op, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.undo(p, len(p.Steps)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, w.String()); diff != "" {
+		t.Errorf("after undo (-want +got):\n%s", diff)
+	}
+}
+
 // An interface whose own forwarding is wanted off stays off while the host forwards.
 func TestWantedBesideForwarding(t *testing.T) {
 	w := newWorld()
@@ -470,16 +489,25 @@ var wants = []keys{
 	{forward4: "1", forward6: "1", redirects: "0"},
 	{forward6: "1", mark: "1", "net/ipv4/conf/eth0/forwarding": "0"},
 	{mark: "1", "net/ipv4/conf/eth0.100/rp_filter": "2"},
+	{forward4: "1", "net/ipv4/conf/eth0/forwarding": "0"},
+	{"net/ipv4/conf/eth0/forwarding": "1"},
 }
 
-// owner is a host whose owner has set what forwarding resets.
-func owner() *world {
-	w := newWorld()
-	w.routes = advertised{"eth0"}
-	w.settings.Put(redirects, "0")
-	w.settings.Put("net/ipv4/conf/eth0.100/forwarding", "1")
-	w.settings.Put("net/ipv6/conf/eth0.100/forwarding", "1")
-	return w
+// owners make hosts: an untouched one, and one whose owner has set what forwarding resets.
+var owners = map[string]func() *world{
+	"untouched": func() *world {
+		w := newWorld()
+		w.routes = advertised{"eth0"}
+		return w
+	},
+	"set up": func() *world {
+		w := newWorld()
+		w.routes = advertised{"eth0"}
+		w.settings.Put(redirects, "0")
+		w.settings.Put("net/ipv4/conf/eth0.100/forwarding", "1")
+		w.settings.Put("net/ipv6/conf/eth0.100/forwarding", "1")
+		return w
+	},
 }
 
 // TestRandomWalk visits the states in any order: what the host holds then depends on the
@@ -488,18 +516,20 @@ func TestRandomWalk(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	texts := make([]string, len(wants))
-	for i, want := range wants {
+	for name, owner := range owners {
+		texts := make([]string, len(wants))
+		for i, want := range wants {
+			w := owner()
+			w.mustConverge(t, want)
+			texts[i] = w.print()
+		}
 		w := owner()
-		w.mustConverge(t, want)
-		texts[i] = w.print()
-	}
-	w := owner()
-	for range 300 {
-		i := r.IntN(len(wants))
-		w.mustConverge(t, wants[i])
-		if diff := cmp.Diff(texts[i], w.print()); diff != "" {
-			t.Fatalf("state %d (-want +got):\n%s", i, diff)
+		for range 300 {
+			i := r.IntN(len(wants))
+			w.mustConverge(t, wants[i])
+			if diff := cmp.Diff(texts[i], w.print()); diff != "" {
+				t.Fatalf("%s: state %d (-want +got):\n%s", name, i, diff)
+			}
 		}
 	}
 }
@@ -535,39 +565,55 @@ func (w *world) start(t *testing.T, k int, want keys) (p *plan.Plan, begun int, 
 // TestFaults fails every write of every change: undone, the host is as before; died there,
 // the next apply converges, and nothing of the owner's is lost in the end.
 func TestFaults(t *testing.T) {
-	begin := owner().String()
-	for from := range wants {
-		for to := range wants {
-			for k := 0; ; k++ {
-				w := owner()
-				w.mustConverge(t, wants[from])
-				before := w.String()
-				p, begun, err := w.start(t, k, wants[to])
-				if err == nil {
-					break
-				}
-				if !errors.Is(err, errFault) {
-					t.Fatal(err)
-				}
-				if err := w.undo(p, begun); err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(before, w.String()); diff != "" {
-					t.Fatalf("%d to %d, write %d, after undo (-want +got):\n%s", from, to, k, diff)
-				}
-				for next := range wants {
-					w := owner()
-					w.mustConverge(t, wants[from])
-					if _, _, err := w.start(t, k, wants[to]); err == nil {
-						t.Fatal("no fault the second time")
+	for name, owner := range owners {
+		for from := range wants {
+			for to := range wants {
+				t.Run(fmt.Sprintf("%s, %d to %d", name, from, to), func(t *testing.T) {
+					for k := 0; failAndUndo(t, owner, k, wants[from], wants[to]); k++ {
+						for next := range wants {
+							failAndGoOn(t, owner, k, wants[from], wants[to], wants[next])
+						}
 					}
-					w.mustConverge(t, wants[next])
-					w.mustConverge(t, nil)
-					if diff := cmp.Diff(begin, w.String()); diff != "" {
-						t.Fatalf("%d to %d, killed at write %d, then %d and the end (-want +got):\n%s", from, to, k, next, diff)
-					}
-				}
+				})
 			}
 		}
+	}
+}
+
+// failAndUndo reports whether there was a k-th write to fail.
+func failAndUndo(t *testing.T, owner func() *world, k int, from, to keys) bool {
+	t.Helper()
+	w := owner()
+	w.mustConverge(t, from)
+	before := w.String()
+	p, begun, err := w.start(t, k, to)
+	if err == nil {
+		// All is done, and can be undone as well.
+		begun = len(p.Steps)
+	} else if !errors.Is(err, errFault) {
+		t.Fatal(err)
+	}
+	if err := w.undo(p, begun); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, w.String()); diff != "" {
+		t.Fatalf("write %d, after undo (-want +got):\n%s", k, diff)
+	}
+	return err != nil
+}
+
+// failAndGoOn dies at the k-th write, applies something, and destroys.
+func failAndGoOn(t *testing.T, owner func() *world, k int, states ...keys) {
+	t.Helper()
+	w := owner()
+	before := w.String()
+	w.mustConverge(t, states[0])
+	if _, _, err := w.start(t, k, states[1]); err == nil {
+		t.Fatal("no fault the second time")
+	}
+	w.mustConverge(t, states[2])
+	w.mustConverge(t, nil)
+	if diff := cmp.Diff(before, w.String()); diff != "" {
+		t.Fatalf("killed at write %d, then %v and the end (-want +got):\n%s", k, states[2], diff)
 	}
 }
