@@ -47,8 +47,8 @@ func BenchmarkDecode10000(b *testing.B) {
 	}
 }
 
-// BenchmarkRefuse10000 is the worst file: every peer has the key and the
-// network of the one before it.
+// BenchmarkRefuse10000 is the worst file: hundreds of peers have a network
+// that another one has.
 func BenchmarkRefuse10000(b *testing.B) {
 	src := []byte(strings.ReplaceAll(string(manyPeers(10000)), "172.17.", "172.16."))
 	for b.Loop() {

@@ -9,7 +9,8 @@ import (
 // the subnets for the comparison with all others.
 func (w *networkCheck) checkAddresses() {
 	owners := make(map[netip.Addr]*party, len(w.parties))
-	noted := map[netip.Prefix]bool{}
+	noted := make(map[netip.Prefix]bool, len(w.parties))
+	w.spans = slices.Grow(w.spans, len(w.parties))
 	what := "wireguard." + quoteKey(w.n.Name)
 	for i := range w.parties {
 		p := &w.parties[i]
@@ -22,7 +23,7 @@ func (w *networkCheck) checkAddresses() {
 			owners[address.Addr()] = p
 			if subnet := address.Masked(); !noted[subnet] {
 				noted[subnet] = true
-				w.addSpan(span{Range: prefixRange(subnet), group: what, what: what, pos: p.pos, steps: []any{"addresses", j}})
+				w.addSpan(span{Range: prefixRange(subnet), group: what, what: what, pos: p.pos, key: "addresses", item: j})
 			}
 		}
 	}
@@ -30,7 +31,7 @@ func (w *networkCheck) checkAddresses() {
 
 // hosts are a party's addresses as others hold them.
 func (p *party) hosts() []netip.Prefix {
-	hosts := make([]netip.Prefix, len(p.addresses))
+	hosts := make([]netip.Prefix, len(p.addresses), len(p.addresses)+len(p.networks))
 	for i, a := range p.addresses {
 		hosts[i] = netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
 	}
@@ -111,15 +112,27 @@ func (w *networkCheck) conflict(a, b *party, prefix netip.Prefix) *party {
 		x, y := w.carrier(member, a, prefix), w.carrier(member, b, prefix)
 		return x != nil && y != nil && x != y
 	}
-	if w.hub != nil && clash(w.hub) {
-		return w.hub
-	}
-	for i := range w.n.Members {
-		if clash(&w.parties[i]) {
-			return &w.parties[i]
+	for _, name := range w.holders(a, b) {
+		if member := w.byName[name]; member != nil && clash(member) {
+			return member
 		}
 	}
 	return nil
+}
+
+// holders are the members that may hold two parties as different peers. Behind
+// a hub all others reach both through it, unless they have one of their own.
+func (w *networkCheck) holders(a, b *party) []string {
+	if w.n.Hub == "" {
+		return w.names
+	}
+	all := []string{w.n.Hub}
+	for _, p := range []*party{a, b} {
+		if p.peer != nil {
+			all = append(all, p.peer.Via...)
+		}
+	}
+	return all
 }
 
 // carrier returns the peer through which a member reaches one of a party's

@@ -10,8 +10,9 @@ import (
 type span struct {
 	Range
 	pos Pos
-	// steps lead from pos to where the range itself stands.
-	steps []any
+	// key and item lead from pos to where the range itself stands.
+	key  string
+	item int
 	// group is whose addresses may overlap each other: the members of one
 	// interface share a subnet, a server's users are compared with its pools
 	// elsewhere. "" is nobody's.
@@ -69,5 +70,9 @@ func (c *checker) refuseOverlap(a, b *span) {
 	if b.pos.Before(a.pos) {
 		a, b = b, a
 	}
-	c.errorf(c.under(b.pos, b.steps...), "%s overlaps %s of %s (line %d)", b.Range, a.Range, a.what, a.pos.Line)
+	pos := b.pos
+	if b.key != "" {
+		pos = c.under(pos, b.key, b.item)
+	}
+	c.errorf(pos, "%s overlaps %s of %s (line %d)", b.Range, a.Range, a.what, a.pos.Line)
 }

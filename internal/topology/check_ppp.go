@@ -41,9 +41,10 @@ func (c *checker) checkL2TP(l *L2TP) {
 		return
 	}
 	auth := &l.IPsec.Auth
-	if auth.Kind == AuthPSK {
+	switch auth.Kind {
+	case AuthPSK:
 		c.checkPSK(auth.PSK)
-	} else if auth.Kind == AuthCert {
+	case AuthCert:
 		for _, key := range []string{"cert", "key", "ca"} {
 			c.needAuth(auth, key, "server and clients prove themselves with certificates")
 		}
@@ -88,8 +89,10 @@ func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
 	if len(p.DNS) > 2 {
 		c.errorf(c.under(p.Pos, "dns", 2), "is one too many: pppd hands out two")
 	}
+	loggedIn := map[string]*Client{}
 	for i := range p.Clients {
 		c.checkPPPClient(p, &p.Clients[i], node)
+		c.checkFixedLogin(p, &p.Clients[i], loggedIn)
 	}
 	if node != nil && len(p.Clients) > 0 && slices.Contains(node.Addresses, Host{Addr: p.LocalIP}) {
 		c.errorf(p.LocalIPPos, "%s is the outer address of %s: a node that dials in would route the tunnel into itself; use another",
@@ -123,19 +126,20 @@ func (c *checker) checkPPPClient(p *PPP, cl *Client, server *Node) {
 			c.errorf(c.under(cl.Pos, "routes"), "%s is not IPv4, and PPP carries nothing else here", route)
 		}
 	}
+}
+
+// checkFixedLogin refuses a user with a fixed address on two nodes.
+func (c *checker) checkFixedLogin(p *PPP, cl *Client, seen map[string]*Client) {
 	u, known := findUser(p.Users, cl.User)
 	if !known || !u.Address.IsValid() {
 		return
 	}
-	for i := range p.Clients {
-		if other := &p.Clients[i]; other == cl {
-			return
-		} else if other.User == cl.User {
-			c.errorf(c.under(cl.Pos, "user"), "%q logs in on %s (line %d) already, and a fixed address cannot be in two places",
-				cl.User, other.Node, other.Pos.Line)
-			return
-		}
+	if other := seen[cl.User]; other != nil {
+		c.errorf(c.under(cl.Pos, "user"), "%q logs in on %s (line %d) already, and a fixed address cannot be in two places",
+			cl.User, other.Node, other.Pos.Line)
+		return
 	}
+	seen[cl.User] = cl
 }
 
 // checkPPPFamily refuses IPv6, of which PPP has link-local addresses only.

@@ -185,20 +185,32 @@ func (w *networkCheck) checkPairs() {
 		}
 	}
 	for i := range w.n.Peers {
-		w.checkPeerPair(&w.parties[len(w.n.Members)+i], silent)
+		p := &w.parties[len(w.n.Members)+i]
+		if p.dialable {
+			continue
+		}
+		if member := w.silentMember(p, silent[0]); member != nil {
+			w.refusePair(p, member, ", or leave "+member.name+" out of via")
+		}
 	}
 }
 
-func (w *networkCheck) checkPeerPair(p *party, silent []*party) {
-	if p.dialable {
-		return
-	}
-	for _, member := range silent {
-		if w.direct(member, p) {
-			w.refusePair(p, member, ", or leave "+member.name+" out of via")
-			return
+// silentMember returns a member that must talk to a foreign peer and cannot be
+// dialled; first is the first there is.
+func (w *networkCheck) silentMember(p, first *party) *party {
+	switch {
+	case p.peer.ViaPos.Line != 0:
+		for _, name := range p.peer.Via {
+			if m := w.byName[name]; m != nil && m.member != nil && !m.dialable {
+				return m
+			}
 		}
+	case w.n.Hub == "":
+		return first
+	case w.hub != nil && !w.hub.dialable:
+		return w.hub
 	}
+	return nil
 }
 
 func (w *networkCheck) refusePair(p, other *party, more string) {

@@ -61,7 +61,7 @@ func (v *value) require(name, what string) {
 
 // named reads a mapping of names into a slice, in the order of the file.
 func named[T any](v *value, kind nameKind, read func(*value) T) []T {
-	var list []T
+	list := slices.Grow([]T(nil), len(v.node.Content)/2)
 	for name, entry := range v.entries() {
 		// What is below a bad name is read all the same, for its errors.
 		one := read(entry)

@@ -8,16 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// What each kind of name may consist of. Connections, children and servers
-// bear their names in the daemons' own files and on their sockets, whose
-// parsers give meaning to nearly everything else.
-var (
-	strictName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	looseName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}$`)
-	hostName   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
-)
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
 
-// nameKind is what some kind of thing may be called.
+// nameKind is what some kind of thing may be called. Connections, children and
+// servers bear their names in the daemons' own files and on their sockets, whose
+// parsers give meaning to nearly everything but letters and digits.
 type nameKind struct {
 	what  string
 	legal func(string) bool
@@ -49,10 +44,24 @@ func (k nameKind) refuse(name string) string {
 	return fmt.Sprintf("%q is no name of %s: use %s", shorten(name), k.what, k.rule)
 }
 
-func isStrictName(s string) bool { return strictName.MatchString(s) }
+func isStrictName(s string) bool { return s != "" && len(s) <= 64 && consistsOf(s, "_-") }
 
 // isLooseName accepts names of nodes, which may be full host names.
-func isLooseName(s string) bool { return looseName.MatchString(s) }
+func isLooseName(s string) bool {
+	return s != "" && len(s) <= 253 && s[0] != '.' && s[0] != '-' && consistsOf(s, "_-.")
+}
+
+// consistsOf says whether s is letters and digits of ASCII and what more has.
+// Every name of a file is asked, and regular expressions are slow.
+func consistsOf(s, more string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte(more, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // isUserName accepts what fits into one word of chap-secrets(5), where * is
 // anybody.

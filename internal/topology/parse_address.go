@@ -12,9 +12,15 @@ import (
 // parseAddr reads an address that a packet can be sent to or from.
 func parseAddr(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
-	switch {
-	case err != nil:
+	if err != nil {
 		return netip.Addr{}, errors.New("is no IP address")
+	}
+	return checkAddr(a)
+}
+
+// checkAddr refuses what is not one machine's address.
+func checkAddr(a netip.Addr) (netip.Addr, error) {
+	switch {
 	case a.Zone() != "":
 		return netip.Addr{}, errors.New("has a zone, and nothing here is bound to one interface")
 	case a.IsUnspecified(), a.IsMulticast(), a.Unmap() == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
@@ -99,7 +105,7 @@ func (v *value) interfaceAddress() (netip.Prefix, bool) {
 	}
 	p, err := parsePrefix(s)
 	if err == nil {
-		_, err = parseAddr(p.Addr().String())
+		_, err = checkAddr(p.Addr())
 	}
 	if err != nil {
 		v.fail("%q %w", shorten(s), err)
@@ -110,7 +116,7 @@ func (v *value) interfaceAddress() (netip.Prefix, bool) {
 // parseHost reads an address or a DNS name.
 func parseHost(s string) (Host, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
-		a, err = parseAddr(a.String())
+		a, err = checkAddr(a)
 		return Host{Addr: a}, err
 	}
 	if !isHostName(s) {

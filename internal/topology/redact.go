@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 
 	"gopkg.in/yaml.v3"
@@ -13,7 +14,7 @@ type inlineSecret struct{ key, value *yaml.Node }
 // value, everything else as it stands: it is what may be kept of a file. What
 // is redacted reads like the original, less the values.
 func Redact(name string, src []byte) ([]byte, error) {
-	_, found, err := parseSecrets(name, src)
+	found, err := parseSecrets(name, src)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +32,7 @@ func Redact(name string, src []byte) ([]byte, error) {
 	}
 	out := t.result()
 	// Whatever was misread must not reach the disk.
-	_, left, err := parseSecrets(name, out)
+	left, err := parseSecrets(name, out)
 	if err != nil {
 		return nil, fmt.Errorf("reading the redacted topology: %w", err)
 	}
@@ -46,10 +47,10 @@ func Redact(name string, src []byte) ([]byte, error) {
 	return out, nil
 }
 
-var errUnclear = fmt.Errorf("it is not clear where the secret ends; write it in double quotes on one line")
+var errUnclear = errors.New("it is not clear where the secret ends; write it in double quotes on one line")
 
-func parseSecrets(name string, src []byte) (*Topology, []inlineSecret, error) {
+func parseSecrets(name string, src []byte) ([]inlineSecret, error) {
 	r := &reader{file: name}
-	t, _, err := r.parse(src)
-	return t, r.secrets, err
+	_, _, err := r.parse(src)
+	return r.secrets, err
 }

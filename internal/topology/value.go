@@ -3,7 +3,6 @@ package topology
 import (
 	"fmt"
 	"iter"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -83,6 +82,9 @@ type value struct {
 	// hush keeps the keys of this mapping out of messages: it is a secret's,
 	// and a key that should not be there may well be the secret.
 	hush bool
+	// way is the text of the path once somebody asked for it: the entries of
+	// a long mapping all ask for the mapping's.
+	way string
 	// bad is set once the value itself was refused.
 	bad bool
 }
@@ -112,23 +114,26 @@ func (v *value) at(n *yaml.Node) Pos {
 }
 
 func (v *value) path() string {
+	if v.way != "" {
+		return v.way
+	}
 	switch {
 	case v.up == nil:
 		return ""
 	case v.index > 0:
-		return v.up.path() + "[" + strconv.Itoa(v.index-1) + "]"
+		v.way = v.up.path() + "[" + strconv.Itoa(v.index-1) + "]"
 	case v.up.up == nil:
-		return quoteKey(v.name)
+		v.way = quoteKey(v.name)
+	default:
+		v.way = v.up.path() + "." + quoteKey(v.name)
 	}
-	return v.up.path() + "." + quoteKey(v.name)
+	return v.way
 }
-
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // quoteKey keeps a path readable, and one path one place, whatever somebody
 // uses as a key.
 func quoteKey(name string) string {
-	if plainKey.MatchString(name) {
+	if name != "" && consistsOf(name, "_-") {
 		return name
 	}
 	return strconv.Quote(name)
@@ -183,7 +188,7 @@ func (v *value) entries() iter.Seq2[string, *value] {
 			v.fail("must be a mapping, and is %s", v.kindName())
 			return
 		}
-		seen := make(map[string]int, len(v.node.Content)/2)
+		seen := newSeen(v.node)
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			entry, ok := v.entry(v.node.Content[i], v.node.Content[i+1], seen)
 			if !ok {
@@ -196,7 +201,7 @@ func (v *value) entries() iter.Seq2[string, *value] {
 	}
 }
 
-func (v *value) entry(key, content *yaml.Node, seen map[string]int) (*value, bool) {
+func (v *value) entry(key, content *yaml.Node, seen *seenKeys) (*value, bool) {
 	switch {
 	case key.Tag == "!!merge":
 		v.errorf(v.at(key), "merge keys (<<) are not supported; write the values out")
@@ -206,12 +211,43 @@ func (v *value) entry(key, content *yaml.Node, seen map[string]int) (*value, boo
 		return nil, false
 	}
 	entry := &value{reader: v.reader, node: content, key: key, up: v, name: key.Value}
-	if line, twice := seen[key.Value]; twice {
+	if line, twice := seen.add(key); twice {
 		entry.errorf(entry.spelledPos(), "the same key stands in line %d already", line)
 		return nil, false
 	}
-	seen[key.Value] = key.Line
 	return entry, true
+}
+
+// seenKeys finds a key that stands twice in a mapping. Most mappings are so
+// small that a map would cost more than it saves.
+type seenKeys struct {
+	content []*yaml.Node
+	many    map[string]int
+}
+
+func newSeen(mapping *yaml.Node) *seenKeys {
+	const few = 16
+	s := &seenKeys{content: mapping.Content}
+	if n := len(mapping.Content) / 2; n > few {
+		s.many = make(map[string]int, n)
+	}
+	return s
+}
+
+// add notes a key and returns the line in which it stood before.
+func (s *seenKeys) add(key *yaml.Node) (line int, twice bool) {
+	if s.many != nil {
+		if line, twice = s.many[key.Value]; !twice {
+			s.many[key.Value] = key.Line
+		}
+		return line, twice
+	}
+	for i := 0; s.content[i] != key; i += 2 {
+		if s.content[i].Value == key.Value {
+			return s.content[i].Line, true
+		}
+	}
+	return 0, false
 }
 
 // items yields the members of a list; an empty value is an empty list.

@@ -8,8 +8,8 @@ import "strings"
 // first.
 func Nearest(word string, known []string) string {
 	lower := strings.ToLower(word)
-	// A third of the letters: `adress` and `listenport` are found, but no
-	// short word is taken for another.
+	// A third of the letters: one that is missing from `addresses` is found,
+	// but no short word is taken for another.
 	best, limit := "", len(word)/3
 	for _, k := range known {
 		if abs(len(k)-len(word)) > limit {
