@@ -56,8 +56,9 @@ func (Disk) Replace(path string, f File) error {
 		return err
 	}
 	// The temporary file has the final mode from its creation, not by a chmod that
-	// leaves a secret open for a moment.
-	t, err := renameio.NewPendingFile(path, renameio.WithPermissions(f.Mode), renameio.IgnoreUmask())
+	// leaves a secret open for a moment, and lies beside the file: elsewhere a secret
+	// could stay behind where nobody looks for it.
+	t, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(f.Mode), renameio.IgnoreUmask())
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
