@@ -329,13 +329,21 @@ func (t *transaction) undo(ctx context.Context) (left []string) {
 		return []string{fmt.Sprintf("journal: %v", err)}
 	}
 	for _, e := range slices.Backward(rec.Entries) {
-		t.progress("undoing %s", nameOf(e))
+		if len(left) > 0 && learned(e) {
+			continue // what is left on the host has to be put back some day
+		}
+		if len(e.Objects) > 0 {
+			t.progress("undoing %s", nameOf(e))
+		}
 		if err := t.undoEntry(ctx, e); err != nil {
 			left = append(left, fmt.Sprintf("%s: %v", nameOf(e), err))
 		}
 	}
 	return left
 }
+
+// learned reports whether a step made vpnctl remember something.
+func learned(e state.Entry) bool { return e.Kind == backend.MemoryOp && string(e.To) != "null" }
 
 func (t *transaction) undoEntry(ctx context.Context, e state.Entry) error {
 	h, ok := t.handlers[e.Kind]

@@ -324,6 +324,15 @@ func TestUndoFails(t *testing.T) {
 	if rec, err := b.Interrupted(); rec == nil || err != nil {
 		t.Error("the journal is gone: nobody can go on")
 	}
+	// What was found before the first change is needed for as long as any of it is left.
+	if m := memoryOf(t, b); len(m) != 2 {
+		t.Errorf("memory is %v, and toy/a is still there", m)
+	}
+	b.toy.host.fault = nil
+	b.mustApply("")
+	if got := b.toy.host.String(); got != "foreign = 1\n" {
+		t.Errorf("after everything was removed, host is\n%s", got)
+	}
 }
 
 func TestVerify(t *testing.T) {
