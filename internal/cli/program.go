@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -66,12 +67,26 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 	root.SetIn(p.Stdin)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !g.started {
-		err = &usageError{err} // cobra's own complaints come before any command runs
+		err = complaint(cmd, err)
 	}
 	_, _ = io.WriteString(p.Stderr, message(err)) // nobody is left to tell
 	return exitCode(err)
+}
+
+// complaint is what cobra says of a command line before any command runs, on one line and
+// with where to look.
+func complaint(cmd *cobra.Command, err error) error {
+	var ours *usageError
+	if errors.As(err, &ours) {
+		return err
+	}
+	said, near, found := strings.Cut(err.Error(), "\n\nDid you mean this?\n\t")
+	if found {
+		said += fmt.Sprintf(" (did you mean %s?)", strings.Join(strings.Fields(near), ", "))
+	}
+	return usagef("%s; see `%s --help`", said, cmd.CommandPath())
 }
 
 // globals are the flags that every command has.
@@ -138,7 +153,7 @@ func oneOf(flag, value string, words ...string) error {
 			return nil
 		}
 	}
-	return usagef("--%s %q is not allowed: use one of %v", flag, value, words)
+	return usagef("--%s: %q is not one of %s", flag, value, strings.Join(words, ", "))
 }
 
 // colours reports whether to print in colour.

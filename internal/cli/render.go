@@ -14,6 +14,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/nat"
+	"github.com/vpnctl/vpnctl/internal/node"
 	"github.com/vpnctl/vpnctl/internal/secret"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
 	"github.com/vpnctl/vpnctl/internal/vault"
@@ -61,8 +62,8 @@ func (g *globals) render(ctx context.Context, file string, show bool) ([]rendere
 	if g.node == "" {
 		return nil, usagef("say which node with --node")
 	}
-	if t.Node(g.node) == nil {
-		return nil, usagef("--node %q: the topology has no such node", g.node)
+	if _, err := node.Identify(t, node.Hints{Flag: g.node}); err != nil {
+		return nil, &usageError{err}
 	}
 	var source desired.Source = desired.Masked
 	reveal := func(secret.ID) (string, bool) { return "", false }
