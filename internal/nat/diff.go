@@ -64,8 +64,8 @@ func (d *differ) pair(p pair, st *savedTable) error {
 			continue
 		}
 		if hook, spec, ok := st.leadsTo(c.Name); ok {
-			return backend.Refuse(d.path("chain", p.label, c.Name), "delete that rule",
-				"a foreign rule leads into it: -A %s %s", hook, spec)
+			cure := fmt.Sprintf("%s -t %s -D %s %s", program(p.have.Family, p.have.Kind), p.have.Name, hook, spec)
+			return backend.Refuse(d.path("chain", p.label, c.Name), cure, "a foreign rule leads into it")
 		}
 	}
 	if !p.have.empty() || !p.want.empty() {

@@ -11,8 +11,9 @@ import (
 	"strings"
 
 	"github.com/ti-mo/conntrack"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
 // Kernel is what is asked of the kernel directly, without a program.
@@ -24,9 +25,9 @@ type Kernel interface {
 	Tables(f Family) []string
 	// HasIPv6 reports whether the kernel speaks IPv6 at all.
 	HasIPv6() bool
-	// DefaultRoute is the interface of the main table's default route of the lowest
-	// metric, interfaces of ours left out; "" where there is none.
-	DefaultRoute(f Family, ours []string) (string, error)
+	// DefaultRoutes are the interfaces of the main table's default routes of the lowest
+	// metric, by family, interfaces of ours left out.
+	DefaultRoutes(ours []string) (map[Family]string, error)
 }
 
 // live is the Kernel of the real host.
@@ -54,44 +55,33 @@ func (live) HasIPv6() bool {
 	return err == nil
 }
 
-func (live) DefaultRoute(f Family, ours []string) (string, error) {
-	routes, err := defaultRoutes(f)
+func (live) DefaultRoutes(ours []string) (map[Family]string, error) {
+	c, err := rtnl.Open("")
 	if err != nil {
-		return "", fmt.Errorf("reading default routes: %w", err)
+		return nil, err
 	}
-	slices.SortStableFunc(routes, func(a, b netlink.Route) int { return a.Priority - b.Priority })
+	defer func() { _ = c.Close() }()
+	routes, err := c.Routes(rtnl.RouteFilter{Table: rtnl.MainTable})
+	if err != nil {
+		return nil, err
+	}
+	links, err := c.Links()
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[int]string)
+	for _, l := range links {
+		names[l.Index] = l.Name
+	}
+	slices.SortStableFunc(routes, func(a, b rtnl.Route) int { return a.Metric - b.Metric })
+	out := make(map[Family]string)
 	for _, r := range routes {
-		index := r.LinkIndex
-		if len(r.MultiPath) > 0 {
-			index = r.MultiPath[0].LinkIndex
-		}
-		link, err := netlink.LinkByIndex(index)
-		if err != nil {
-			continue // gone since the dump, or a route without interface
-		}
-		if name := link.Attrs().Name; !slices.Contains(ours, name) {
-			return name, nil
+		name, f := names[r.Index], familyOf(r.Dst)
+		if r.Dst.Bits() == 0 && name != "" && out[f] == "" && !slices.Contains(ours, name) {
+			out[f] = name
 		}
 	}
-	return "", nil
-}
-
-// dumpTries bounds how often a dump is repeated that changes cut short.
-const dumpTries = 5
-
-func defaultRoutes(f Family) ([]netlink.Route, error) {
-	family := netlink.FAMILY_V4
-	if f == IPv6 {
-		family = netlink.FAMILY_V6
-	}
-	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST}
-	const mask = netlink.RT_FILTER_TABLE | netlink.RT_FILTER_DST | netlink.RT_FILTER_TYPE
-	for try := 1; ; try++ {
-		routes, err := netlink.RouteListFiltered(family, filter, mask)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) || try == dumpTries {
-			return routes, err
-		}
-	}
+	return out, nil
 }
 
 // tracked is the Conntrack of the real host.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -46,12 +48,21 @@ func TestMain(m *testing.M) {
 type job struct {
 	Want, Applied *desired.State
 	Memory        backend.Memory
+	Unprivileged  bool
 	Plan          string
 	Err           string
 	Refused       bool
 }
 
 func (j *job) run() {
+	if j.Unprivileged {
+		// The thread's capabilities are what counts. It takes them along when it ends.
+		runtime.LockOSThread()
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		if err := unix.Capset(&head, &make([]unix.CapUserData, 2)[0]); err != nil {
+			panic(err)
+		}
+	}
 	c := &converger{memory: j.Memory, applied: j.Applied}
 	p, err := c.plan(j.Want)
 	if err == nil {
@@ -76,28 +87,21 @@ func newGateway(t *testing.T, links ...lab.Link) *gateway {
 	return &gateway{Host: l.Host("gw"), t: t, memory: make(backend.Memory)}
 }
 
-// try applies, by way of other programs if any are given.
-func (g *gateway) try(want *desired.State, through ...string) job {
+// try does a job in a process of the host.
+func (g *gateway) try(j job) job {
 	g.t.Helper()
-	in, err := json.Marshal(job{Want: want, Applied: g.applied, Memory: g.memory})
+	j.Applied, j.Memory = g.applied, g.memory
+	in, err := json.Marshal(j)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	cmd := g.Cmd(context.Background(), append(through, "/proc/self/exe")...)
-	if len(through) > 0 { // which have a /proc/self/exe of their own
-		exe, err := os.Executable()
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		cmd = g.Cmd(context.Background(), append(through, exe)...)
-	}
+	cmd := g.Cmd(context.Background(), "/proc/self/exe")
 	cmd.Env = append(cmd.Env, applyEnv+"=1")
 	var out, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &stderr
 	if err := cmd.Run(); err != nil {
 		g.t.Fatalf("%v: %s", err, stderr.String())
 	}
-	var j job
 	if err := json.NewDecoder(&out).Decode(&j); err != nil {
 		g.t.Fatal(err)
 	}
@@ -107,7 +111,7 @@ func (g *gateway) try(want *desired.State, through ...string) job {
 // apply applies and returns the text of the plan.
 func (g *gateway) apply(want *desired.State) string {
 	g.t.Helper()
-	j := g.try(want)
+	j := g.try(job{Want: want})
 	if j.Err != "" {
 		g.t.Fatal(j.Err)
 	}
@@ -299,12 +303,12 @@ func TestRealDefaultRoute(t *testing.T) {
 // TestRealRefusals: without the capability, and without a default route.
 func TestRealRefusals(t *testing.T) {
 	g := newGateway(t)
-	j := g.try(nats(masquerade("10.0.0.0/16", "eth0")), "setpriv", "--bounding-set", "-net_admin")
+	j := g.try(job{Want: nats(masquerade("10.0.0.0/16", "eth0")), Unprivileged: true})
 	if want := "nat/linux2: changing the packet filter needs CAP_NET_ADMIN; run it as root"; j.Err != want || !j.Refused {
 		t.Errorf("got  %s\nwant %s", j.Err, want)
 	}
 	g.Run("ip", "route", "del", "default")
-	j = g.try(nats(masquerade("10.0.0.0/16", "auto")))
+	j = g.try(job{Want: nats(masquerade("10.0.0.0/16", "auto"))})
 	if want := "nat/linux2/rule/10.0.0.0/16->auto: there is no default route; name the interface: `out: eth0`"; j.Err != want || !j.Refused {
 		t.Errorf("got  %s\nwant %s", j.Err, want)
 	}

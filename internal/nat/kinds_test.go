@@ -260,7 +260,7 @@ func TestRefusals(t *testing.T) {
 				m.Do(nat.IPv4, nat.NFT, "filter", "-A FORWARD -i dmz0 -j VPNCTL-FORWARD")
 			},
 			want: nothing(),
-			err:  "nat/linux2/chain/filter/FORWARD: a foreign rule leads into it: -A FORWARD -i dmz0 -j VPNCTL-FORWARD; delete that rule",
+			err:  "nat/linux2/chain/filter/FORWARD: a foreign rule leads into it; iptables-nft -t filter -D FORWARD -i dmz0 -j VPNCTL-FORWARD",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -126,20 +126,20 @@ func nodeOf(in backend.Input) string {
 	return in.Want.Node
 }
 
-// wanted are the wanted tables of one family.
-func (b *Backend) wanted(in backend.Input, f Family) (rendered, error) {
-	n := &in.Want.Netfilter
-	if n.IsZero() || f == IPv6 && !b.kernel.HasIPv6() {
+// egress is what `out: auto` means here, by family.
+func (b *Backend) egress(in backend.Input) (map[Family]string, error) {
+	if len(autos(&in.Want.Netfilter)) == 0 {
 		return nil, nil
 	}
-	name := ""
-	if len(autos(n)) > 0 {
-		var err error
-		if name, err = b.kernel.DefaultRoute(f, tunnels(in)); err != nil {
-			return nil, err
-		}
+	return b.kernel.DefaultRoutes(tunnels(in))
+}
+
+// wanted are the wanted tables of one family.
+func (b *Backend) wanted(in backend.Input, f Family, out map[Family]string) rendered {
+	if f == IPv6 && !b.kernel.HasIPv6() {
+		return nil
 	}
-	return render(n, nodeOf(in), f, func(Family) string { return name }), nil
+	return render(&in.Want.Netfilter, nodeOf(in), f, func(f Family) string { return out[f] })
 }
 
 // concerns reports whether a family's rules have to be looked at: some are wanted, or
@@ -176,55 +176,48 @@ func (b *Backend) Check(ctx context.Context, in backend.Input) error {
 	if in.Want.Netfilter.IsZero() && len(memory) == 0 {
 		return nil
 	}
-	var errs []error
+	out, err := b.egress(in)
+	if err != nil {
+		return err
+	}
+	errs := checkAutos(&in.Want.Netfilter, out)
 	if !b.kernel.Capable() {
 		errs = append(errs, backend.Refuse("nat/"+nodeOf(in), "run it as root",
 			"changing the packet filter needs CAP_NET_ADMIN"))
 	}
 	for _, f := range families {
-		want, err := b.wanted(in, f)
-		if err == nil && b.concerns(f, want, memory) {
-			_, err = b.tools(ctx, f)
+		if b.concerns(f, b.wanted(in, f, out), memory) {
+			_, err := b.tools(ctx, f)
+			errs = append(errs, err)
 		}
-		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, b.checkAutos(in))...)
+	return errors.Join(errs...)
 }
 
 // checkAutos refuses `out: auto` where it means nothing at all. One family without a
 // default route is common, and no fault.
-func (b *Backend) checkAutos(in backend.Input) error {
-	all := autos(&in.Want.Netfilter)
+func checkAutos(n *desired.Netfilter, out map[Family]string) []error {
 	var errs []error
-	routed := make(map[Family]string)
-	for _, m := range all {
-		f := familyOf(m.Source)
-		name, asked := routed[f]
-		if !asked {
-			var err error
-			if name, err = b.kernel.DefaultRoute(f, tunnels(in)); err != nil {
-				return err
-			}
-			routed[f] = name
-		}
-		if name != "" {
+	for _, m := range autos(n) {
+		if out[familyOf(m.Source)] != "" {
 			return nil
 		}
 		errs = append(errs, backend.Refuse(m.Object, "name the interface: `out: eth0`",
 			"there is no default route"))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // Plan implements backend.Backend.
 func (b *Backend) Plan(ctx context.Context, in backend.Input) ([]backend.Step, error) {
+	out, err := b.egress(in)
+	if err != nil {
+		return nil, err
+	}
 	memory, after := known(in.Memory), make(kinds)
 	d := &differ{node: nodeOf(in)}
 	for _, f := range families {
-		want, err := b.wanted(in, f)
-		if err != nil {
-			return nil, err
-		}
+		want := b.wanted(in, f, out)
 		if !b.concerns(f, want, memory) {
 			continue
 		}

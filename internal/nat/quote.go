@@ -64,7 +64,11 @@ func quote(s string) string {
 }
 
 func special(c rune) bool {
-	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("_-./:+@%,", c))
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return false
+	}
+	return !strings.ContainsRune("_-./:+@%,", c)
 }
 
 // unquote is the inverse of quote, for what other programs quote as well.

@@ -3,6 +3,7 @@ package nat_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -61,9 +62,14 @@ func randomState(r *rand.Rand) *desired.State {
 	return state(n)
 }
 
+var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 for another one each time")
+
 // random prints its seed, so that what it found can be found again.
 func random(t *testing.T) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
 	t.Logf("seed %d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }

@@ -29,7 +29,7 @@ type Host struct {
 	Broken       string                // what programs say instead of working
 	Unnamed      bool                  // programs do not have their kind in their names
 	Version      [3]int                // of iptables
-	Routes       map[nat.Family]string // interface of the default route; see DefaultRoute
+	Routes       map[nat.Family]string // interfaces of the default routes
 	Flows        []Flow
 
 	kinds  []nat.Kind // the installed ones, the default first

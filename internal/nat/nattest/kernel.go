@@ -57,12 +57,11 @@ func (h *Host) Tables(f nat.Family) []string {
 	return slices.Sorted(maps.Keys(h.tables[where{f, nat.Legacy}]))
 }
 
-// DefaultRoute implements nat.Kernel.
-func (h *Host) DefaultRoute(f nat.Family, ours []string) (string, error) {
-	if name := h.Routes[f]; !slices.Contains(ours, name) {
-		return name, nil
-	}
-	return "", nil
+// DefaultRoutes implements nat.Kernel.
+func (h *Host) DefaultRoutes(ours []string) (map[nat.Family]string, error) {
+	out := maps.Clone(h.Routes)
+	maps.DeleteFunc(out, func(_ nat.Family, name string) bool { return slices.Contains(ours, name) })
+	return out, nil
 }
 
 // Count implements nat.Conntrack.
