@@ -289,6 +289,52 @@ l2tp:
 				`f:4:63: ipsec.l2tp-l: is what charon calls the connection below l2tp.l (line 6): use another name`,
 			},
 		},
+		{
+			name: "more settings",
+			yaml: `ipsec:
+  x:
+    ends: {a: {}, b: {}}
+    auth: {psk: {env: P}}
+    reauth_time: soon
+    local_port: 70000
+    keyingtries: many
+    updown: "a\"b"
+    rekey_bytes: 5x
+    unique: yes
+    remote_port: []
+    copy_dscp: both
+`,
+			want: []string{
+				`f:8:18: ipsec.x.reauth_time: "soon" is not allowed: use a duration such as 25s, 30m or 8h`,
+				`f:9:17: ipsec.x.local_port: "70000" is not allowed: use a port number up to 65535`,
+				`f:10:18: ipsec.x.keyingtries: "many" is not allowed: use a number`,
+				`f:11:13: ipsec.x.updown: "a\"b" is not allowed: use text without line breaks and quotes`,
+				`f:12:18: ipsec.x.rekey_bytes: "5x" is not allowed: use a number of bytes such as 500m or 1g`,
+				`f:13:13: ipsec.x.unique: "yes" is not allowed: use never, no, keep or replace`,
+				`f:14:18: ipsec.x.remote_port: must be a single value, and is a list`,
+				`f:15:16: ipsec.x.copy_dscp: "both" is not allowed: use out, in, yes or no`,
+			},
+		},
+		{
+			name: "addresses, pools and secrets of a server",
+			yaml: `ipsec:
+  x:
+    server: a
+    address: [192.0.2.300, vpn.example.net]
+    pools: [10.0.0.0/33, 10.0.0.5, 10.0.0.9-fd00::1]
+    dns: [dns.example.net]
+    auth: {psk: {command: [pass, "a\0b"]}}
+    users: {u: {password: {env: "A\nB"}}}
+`,
+			want: []string{
+				`f:7:15: ipsec.x.address[0]: "192.0.2.300" is neither an IP address nor a DNS name`,
+				`f:8:13: ipsec.x.pools[0]: "10.0.0.0/33" is no prefix such as 10.0.0.0/24`,
+				`f:8:36: ipsec.x.pools[2]: "10.0.0.9-fd00::1" begins and ends in different address families`,
+				`f:9:11: ipsec.x.dns[0]: "dns.example.net" is no IP address`,
+				`f:10:34: ipsec.x.auth.psk.command[1]: has a zero byte in it, and no command can be given one`,
+				`f:11:33: ipsec.x.users.u.password.env: has a line break or another control character in it`,
+			},
+		},
 	})
 }
 

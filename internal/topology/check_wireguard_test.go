@@ -311,6 +311,86 @@ wireguard:
 				`f:14:136: wireguard.wg0.members.a.allowed_ips: is empty; give a list, [] for none at all, or leave the key out`,
 			},
 		},
+		{
+			name: "two lists for one member",
+			yaml: `wireguard:
+  wg0:
+    listen_port: 1
+    members:
+      a: {public_key: K1, private_key: {env: A}}
+      b: {public_key: K2, private_key: {env: A}, allowed_ips: {a: [10.7.0.0/16]}, networks: [10.9.0.0/16]}
+    peers:
+      p: {public_key: K4, via: [a], allowed_ips: {a: [10.7.0.0/16, 10.9.0.0/16], b: [10.1.0.0/16]}}
+`,
+			want: []string{
+				`f:11:93: wireguard.wg0.peers.p.allowed_ips.a: 10.7.0.0/16 is an allowed IP of b (line 9) already: on a only one peer can have it`,
+				`f:11:124: wireguard.wg0.peers.p.allowed_ips.b: b has no peer p: it is reached through the members in its via`,
+			},
+		},
+		{
+			name: "without a hub the first member in via carries a peer for the others",
+			yaml: `wireguard:
+  wg0:
+    listen_port: 1
+    members:
+      a: {public_key: K1, private_key: {env: A}}
+      b: {public_key: K2, private_key: {env: A}}
+    peers:
+      p: {public_key: K3, networks: [10.5.0.0/16], via: [b]}
+      q: {public_key: K4, networks: [10.5.0.0/16], via: [a]}
+`,
+			want: []string{
+				`f:12:79: wireguard.wg0.peers.q.networks: 10.5.0.0/16 is an allowed IP of p (line 11) already: on a only one peer can have it`,
+			},
+		},
+		{
+			name: "an address that is somebody's network",
+			yaml: `wireguard:
+  wg0:
+    listen_port: 1
+    members:
+      a: {public_key: K1, private_key: {env: A}}
+    peers:
+      p: {public_key: K3, networks: [10.5.0.1]}
+      q: {public_key: K4, addresses: [10.5.0.1/32]}
+      r: {public_key: K5, allowed_ips: [10.5.0.1/32]}
+`,
+			want: []string{
+				`f:11:80: wireguard.wg0.peers.q.addresses: 10.5.0.1/32 is an allowed IP of p (line 10) already: on a only one peer can have it`,
+				`f:12:82: wireguard.wg0.peers.r.allowed_ips: 10.5.0.1/32 is an allowed IP of p (line 10) already: on a only one peer can have it`,
+			},
+		},
+		{
+			name: "a list takes the place of what would collide",
+			yaml: `wireguard:
+  wg0:
+    listen_port: 1
+    members:
+      a: {public_key: K1, private_key: {env: A}}
+      b: {public_key: K2, private_key: {env: A}, networks: [10.5.0.0/16], allowed_ips: {a: [10.6.0.0/16]}}
+    peers:
+      p: {public_key: K3, networks: [10.5.0.0/16], via: [a]}
+`,
+		},
+		{
+			name: "a peer and its only member without address",
+			yaml: `wireguard:
+  wg0:
+    listen_port: 1
+    hub: c
+    members:
+      c: {public_key: K1, private_key: {env: A}}
+      d: {public_key: K2, private_key: {env: A}, endpoint: "d.example.net:7"}
+    peers:
+      p: {public_key: K3}
+      q: {public_key: K4, via: [d]}
+      r: {public_key: K5, via: [d, c]}
+`,
+			want: []string{
+				`f:12:7: wireguard.wg0.peers.p: must talk to c (line 9) directly, and neither can be dialled: give one of them an endpoint, or leave c out of via`,
+				`f:14:7: wireguard.wg0.peers.r: must talk to c (line 9) directly, and neither can be dialled: give one of them an endpoint, or leave c out of via`,
+			},
+		},
 	})
 }
 

@@ -27,7 +27,7 @@ var (
 	setMark  = settingKind{"a mark such as 42, 0x10/0xff or %same", matching(`(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}|%same)(/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?`)}
 	ifID     = settingKind{"a number, %unique or %unique-dir", matching(`0x[0-9a-fA-F]{1,8}|[0-9]{1,10}|%unique|%unique-dir`)}
 	sixBits  = settingKind{"six binary digits such as 101110", matching(`[01]{6}`)}
-	portOf   = settingKind{"a port", readPort}
+	portOf   = settingKind{"a port number up to 65535", readPort}
 	padding  = settingKind{"a number or mtu", matching(`[0-9]{1,5}|mtu`)}
 	textLine = settingKind{"text without line breaks and quotes", readText}
 )

@@ -227,5 +227,33 @@ firewall: {cc: {open_ports: true}}
 				`f:19:7: pptp.p.users.missing.password: is missing: a secret, such as {file: /etc/vpnctl/secrets/missing}`,
 			},
 		},
+		{
+			name: "values that are empty, of the wrong kind or too long",
+			yaml: `site: [s]
+firewall: {a: {open_ports: }}
+nat: {a: {source: [10.0.0.0/8]}}
+wireguard: {wg0: {members: {a: {public_key: [K1], private_key: {file: ""}, mtu: LONG}}}}
+`,
+			want: []string{
+				`f:4:1: site: the same key stands in line 2 already`,
+				`f:5:28: firewall.a.open_ports: is empty; give a value or leave the key out`,
+				`f:6:10: nat.a: must be a list, and is a mapping`,
+				`f:7:45: wireguard.wg0.members.a.public_key: must be a single value, and is a list`,
+				`f:7:113: wireguard.wg0.members.a.private_key.file: is empty; give a value or leave the key out`,
+				`f:7:123: wireguard.wg0.members.a.mtu: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not allowed: use a number from 576 to 65535`,
+			},
+		},
+		{
+			name:  "many nodes are not all listed",
+			whole: true,
+			yaml: `version: 1
+site: s
+nodes: {a1: , a2: , a3: , a4: , a5: , a6: , a7: , a8: , a9: }
+firewall: {zz: {}}
+`,
+			want: []string{
+				`f:4:12: firewall.zz: "zz" is no node of this file; the nodes are a1, a2, a3, a4, a5, a6, a7, a8 and 1 more`,
+			},
+		},
 	})
 }
