@@ -15,7 +15,7 @@ func same(a, b *State) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return len(fields(&a.File, &b.File)) == 0
+	return a.Content == b.Content && len(fields(&a.File, &b.File)) == 0
 }
 
 // fields compares two files; have is nil for one that is to be made. Content is told by

@@ -29,6 +29,7 @@ const (
 type world struct {
 	files   hosttest.Files
 	memory  backend.Memory
+	secrets backend.Secrets
 	adopt   bool
 	backend *file.Backend
 }
@@ -67,6 +68,7 @@ func (w *world) plan(t *testing.T, want []desired.File) *plan.Plan {
 // handlers are the backend's, and the engine's for the memory.
 func (w *world) handlers() map[string]backend.Handler {
 	h := w.backend.Handlers()
+	h[file.SecretOp] = file.SecretHandler(&w.files, w.secrets)
 	h[backend.MemoryOp] = backend.Handle(func(_ context.Context, from, to *backend.MemoryEntry) error {
 		if to != nil {
 			w.memory[to.Key] = to.Value

@@ -12,6 +12,7 @@ import (
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/secret"
 )
 
 // Header begins the first line of every file of ours that has comments.
@@ -21,6 +22,9 @@ const Header = "# Written by vpnctl"
 type Owner struct {
 	Files host.Tree
 	Kind  backend.Kind // whose files they are: no other backend removes them
+	// Secrets, where it is not nil, makes the content of all files of this owner secret:
+	// plan, journal and memory hold its id. Their steps need SecretHandler.
+	Secrets backend.Secrets
 }
 
 // record is what the memory keeps of a file of ours, under recordKey.
@@ -28,6 +32,8 @@ type record struct {
 	Owner backend.Kind `json:"owner"`
 	// Adopted is the file that stood there before and was somebody else's.
 	Adopted *host.File `json:"adopted,omitempty"`
+	// Content stands for Adopted.Data where the owner's files are secret.
+	Content secret.ID `json:"content,omitempty"`
 	// Folders are those that were made for it, outermost first.
 	Folders []string `json:"folders,omitempty"`
 }
@@ -113,7 +119,7 @@ func (w Owner) Plan(in backend.Input, want []desired.File) ([]backend.Step, erro
 		}
 		steps = append(steps, s...)
 	}
-	for _, path := range w.owned(in.Memory) {
+	for _, path := range w.Owned(in.Memory) {
 		if wanted[path] {
 			continue
 		}
@@ -126,8 +132,8 @@ func (w Owner) Plan(in backend.Input, want []desired.File) ([]backend.Step, erro
 	return steps, nil
 }
 
-// owned lists the files that the memory knows as this owner's.
-func (w Owner) owned(m backend.Memory) []string {
+// Owned lists the files that the memory knows as this owner's, sorted.
+func (w Owner) Owned(m backend.Memory) []string {
 	var paths []string
 	for key := range m {
 		path, ok := strings.CutPrefix(key, string(backend.File))
@@ -154,27 +160,52 @@ func (w Owner) write(in backend.Input, want desired.File) ([]backend.Step, error
 		}
 		steps = append(steps, backend.Remember(backend.PhaseMemory, recordKey(want.Path), nil, r))
 	}
-	to := &State{Path: want.Path, File: host.File{Data: want.Data, Mode: want.Mode}, Folders: r.Folders}
+	wanted := host.File{Data: want.Data, Mode: want.Mode}
+	to := w.state(want.Path, wanted, r.Folders)
 	if o.file == nil {
-		change := backend.Change{Action: backend.Create, Object: object(want.Path), Fields: fields(nil, &to.File)}
+		change := backend.Change{Action: backend.Create, Object: object(want.Path), Fields: w.fields(nil, &wanted)}
 		return append(steps, Step(backend.PhaseFile, nil, to, change)), nil
 	}
-	change := backend.Change{Action: backend.Update, Object: object(want.Path), Fields: fields(o.file, &to.File)}
+	change := backend.Change{Action: backend.Update, Object: object(want.Path), Fields: w.fields(o.file, &wanted)}
 	if o.foreign() {
 		change.Note = "takes over a file that is not vpnctl's"
 	}
 	if len(change.Fields) == 0 {
 		return steps, nil
 	}
-	from := &State{Path: want.Path, File: *o.file, Folders: r.Folders}
+	from := w.state(want.Path, *o.file, r.Folders)
 	return append(steps, Step(backend.PhaseFile, from, to, change)), nil
+}
+
+// state is a file as an operation holds it. An empty file has no secret.
+func (w Owner) state(path string, f host.File, folders []string) *State {
+	s := &State{Path: path, File: f, Folders: folders}
+	if w.Secrets != nil && len(f.Data) > 0 {
+		s.Content, s.Data = w.Secrets.ID(secret.New(f.Data)), nil
+	}
+	return s
+}
+
+// fields compares two files, and hides what is secret.
+func (w Owner) fields(have, want *host.File) []backend.Field {
+	out := fields(have, want)
+	for i := range out {
+		if w.Secrets != nil && out[i].Name == "content" {
+			out[i].Want = backend.Secret()
+			if have != nil {
+				out[i].Have = backend.Secret()
+			}
+		}
+	}
+	return out
 }
 
 // newRecord is what the memory shall keep of a file that it does not know yet.
 func (w Owner) newRecord(in backend.Input, path string, o *observed) (*record, error) {
 	r := &record{Owner: w.Kind}
 	if o.foreign() {
-		r.Adopted = o.file
+		adopted := w.state(path, *o.file, nil)
+		r.Adopted, r.Content = &adopted.File, adopted.Content
 	}
 	gone, _, err := above(w.Files, path)
 	if err != nil {
@@ -209,10 +240,10 @@ func (w Owner) remove(in backend.Input, path string) ([]backend.Step, error) {
 	}
 	var from, to *State
 	if o.file != nil {
-		from = &State{Path: path, File: *o.file, Folders: o.record.Folders}
+		from = w.state(path, *o.file, o.record.Folders)
 	}
 	if o.record.Adopted != nil {
-		to = &State{Path: path, File: *o.record.Adopted, Folders: o.record.Folders}
+		to = &State{Path: path, File: *o.record.Adopted, Content: o.record.Content, Folders: o.record.Folders}
 	}
 	if from == nil && to == nil && w.anyThere(o.record.Folders) {
 		from = &State{Path: path, Folders: o.record.Folders, Gone: true}

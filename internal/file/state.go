@@ -10,10 +10,15 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/secret"
 )
 
-// Op is the operation kind of Step.
-const Op = "file"
+// The operation kinds of Step: of a file that anybody may read in the journal, and of
+// one whose content is a secret.
+const (
+	Op       = "file"
+	SecretOp = "file.secret"
+)
 
 // State is one file, whole, as an operation leads from or to it.
 type State struct {
@@ -22,6 +27,8 @@ type State struct {
 	// Folders are those above it that are there for vpnctl's files alone, outermost
 	// first. They go with the last file in them.
 	Folders []string `json:"folders,omitempty"`
+	// Content stands for Data where that is nobody's business: the journal holds the id.
+	Content secret.ID `json:"content,omitempty"`
 	// Gone says that the file is not there and its folders still may be: its removal
 	// was cut off between them.
 	Gone bool `json:"gone,omitempty"`
@@ -32,6 +39,9 @@ type State struct {
 func Step(phase backend.Phase, from, to *State, changes ...backend.Change) backend.Step {
 	// A nil *State in an any is not nil: the journal needs to see the absence.
 	op := backend.Op{Kind: Op}
+	if from.hidden() || to.hidden() {
+		op.Kind = SecretOp
+	}
 	if from != nil {
 		op.From = from
 	}
@@ -41,13 +51,27 @@ func Step(phase backend.Phase, from, to *State, changes ...backend.Change) backe
 	return backend.Step{Phase: phase, Changes: changes, Op: op}
 }
 
-// Handler does the steps of Step.
-func Handler(files host.Tree) backend.Handler {
+// hidden reports whether the content is a secret.
+func (s *State) hidden() bool { return s != nil && s.Content != "" }
+
+// Handler does the steps of Step, apart from those of secret files.
+func Handler(files host.Tree) backend.Handler { return SecretHandler(files, nil) }
+
+// SecretHandler does the steps of Step whose content is behind an id.
+func SecretHandler(files host.Tree, secrets backend.Secrets) backend.Handler {
 	return backend.Handle(func(_ context.Context, from, to *State) error {
 		if to != nil && !to.Gone {
+			f := to.File
+			if to.hidden() {
+				v, err := secrets.Value(to.Content)
+				if err != nil {
+					return fmt.Errorf("reading content of %s: %w", to.Path, err)
+				}
+				f.Data = v.Reveal()
+			}
 			// Replacing renames over whatever the path names, so that a
 			// symbolic link put there meanwhile is never written through.
-			return files.Replace(to.Path, to.File)
+			return files.Replace(to.Path, f)
 		}
 		if from == nil {
 			return nil
