@@ -1,11 +1,12 @@
 package wireguard
 
 import (
-	"slices"
+	"net/netip"
 	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/resolver"
 )
 
 // bringUp plans what comes once an interface is up and has its routes.
@@ -32,12 +33,12 @@ func (d *differ) hooksDown(phase backend.Phase, i *desired.Interface, up, down [
 
 // updateDNS plans what the interface tells the host's resolver.
 func (d *differ) updateDNS(t *target) {
-	var have DNS
+	var have resolver.Config
 	action := backend.Create
 	if t.have != nil {
 		have, action = t.have.dns, backend.Update
 	}
-	if have.equal(t.dns) {
+	if have.Equal(t.dns) {
 		return
 	}
 	op := backend.Op{Kind: opDNS}
@@ -48,32 +49,27 @@ func (d *differ) updateDNS(t *target) {
 		op.To = &dnsSet{t.place, t.dns}
 	}
 	d.step(backend.PhaseRoute, op, backend.Change{Action: action, Object: object(t.Name), Fields: []backend.Field{
-		{Name: "dns", Have: textValue(have.String()), Want: textValue(t.dns.String())},
+		{Name: "dns", Have: textValue(dnsText(have)), Want: textValue(dnsText(t.dns))},
 	}})
 }
 
 // dnsOf is what an interface shall tell the host's resolver.
-func dnsOf(i *desired.Interface) DNS {
-	c := DNS{Search: i.Search}
+func dnsOf(i *desired.Interface) resolver.Config {
+	c := resolver.Config{Search: i.Search}
 	for _, s := range i.DNS {
-		c.Servers = append(c.Servers, parseServer(s)...)
+		// The topology's parser takes nothing but addresses.
+		if a, err := netip.ParseAddr(s); err == nil {
+			c.Servers = append(c.Servers, a)
+		}
 	}
 	return c
 }
 
-// IsZero reports whether there is nothing.
-func (c DNS) IsZero() bool { return len(c.Servers)+len(c.Search) == 0 }
-
-// String lists servers and search domains as wg-quick(8) does.
-func (c DNS) String() string {
+// dnsText lists servers and search domains as wg-quick(8) does.
+func dnsText(c resolver.Config) string {
 	var words []string
 	for _, s := range c.Servers {
 		words = append(words, s.String())
 	}
 	return strings.Join(append(words, c.Search...), ", ")
-}
-
-// equal compares in order: resolvers ask in it.
-func (c DNS) equal(o DNS) bool {
-	return slices.Equal(c.Servers, o.Servers) && slices.Equal(c.Search, o.Search)
 }

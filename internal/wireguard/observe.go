@@ -14,6 +14,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/resolver"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
@@ -55,7 +56,7 @@ type observed struct {
 	index int
 	peers map[publicKey]int // where a peer stands in link.Peers
 	live  []liveness        // beside link.Peers
-	dns   DNS
+	dns   resolver.Config
 }
 
 // liveness is the part of a peer that is no configuration.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/resolver"
 )
 
 // namespace is a named network namespace of ours.
@@ -62,25 +62,19 @@ func (b *Backend) hook(ctx context.Context, iface, line string) error {
 	return nil
 }
 
-// DNS is what an interface tells the host's resolver.
-type DNS struct {
-	Servers []netip.Addr `json:"servers,omitempty"`
-	Search  []string     `json:"search,omitempty"`
-}
-
-// dnsSet is the DNS of one interface.
+// dnsSet is what one interface tells the host's resolver.
 type dnsSet struct {
 	place
-	DNS
+	Config resolver.Config `json:"config"`
 }
 
 func (b *Backend) applyDNS(ctx context.Context, from, to *dnsSet) error {
 	if from == nil && to == nil {
 		return nil
 	}
-	var c DNS
+	var c resolver.Config
 	if to != nil {
-		c = to.DNS
+		c = to.Config
 	}
 	return b.onLink(either(from, to).place, to == nil, func(d *device) error {
 		if b.Resolver == nil {
@@ -112,12 +106,3 @@ func (b *Backend) observeDNS(ctx context.Context, h *snapshot, in backend.Input)
 }
 
 func hasDNS(i *desired.Interface) bool { return i != nil && len(i.DNS)+len(i.Search) > 0 }
-
-// parseServer reads an address that the topology's parser has checked.
-func parseServer(s string) []netip.Addr {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return nil
-	}
-	return []netip.Addr{a}
-}

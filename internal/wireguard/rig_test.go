@@ -24,6 +24,7 @@ type rig struct {
 	applied *desired.State
 	options backend.Options
 	journal []entry
+	real    *wireguard.Backend // in place of that of the fake host
 }
 
 // entry is an operation as it outlives a process.
@@ -36,7 +37,12 @@ func newRig(t testing.TB) *rig {
 	return &rig{t: t, host: wireguardtest.New(), secrets: wireguardtest.Secrets{}, memory: backend.Memory{}}
 }
 
-func (r *rig) backend() *wireguard.Backend { return wireguard.New(r.host.Config(r.secrets)) }
+func (r *rig) backend() *wireguard.Backend {
+	if r.real != nil {
+		return r.real
+	}
+	return wireguard.New(r.host.Config(r.secrets))
+}
 
 func (r *rig) input(want *desired.State) backend.Input {
 	return backend.Input{Want: want, Applied: r.applied, Memory: r.memory, Secrets: r.secrets, Options: r.options}

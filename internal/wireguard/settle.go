@@ -7,6 +7,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/resolver"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
@@ -19,7 +20,7 @@ type wanted struct {
 // target is one interface as it shall be, beside what there is of it.
 type target struct {
 	link
-	dns     DNS
+	dns     resolver.Config
 	desired *desired.Interface
 	have    *observed // nil where there is none yet
 	applied *applied

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/resolver"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
@@ -98,9 +99,9 @@ type Userspace interface {
 // Resolver is the host's DNS resolver, as far as it takes servers by interface. A host
 // without one is errors.ErrUnsupported.
 type Resolver interface {
-	Get(ctx context.Context, iface string, index int) (DNS, error)
-	// Set replaces what the interface brings; the zero DNS removes it.
-	Set(ctx context.Context, iface string, index int, c DNS) error
+	Get(ctx context.Context, iface string, index int) (resolver.Config, error)
+	// Set replaces what the interface brings; the zero Config removes it.
+	Set(ctx context.Context, iface string, index int, c resolver.Config) error
 }
 
 // New returns a Backend for the real host, apart from what c replaces.
