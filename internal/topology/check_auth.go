@@ -195,5 +195,5 @@ func sameSecret(a, b *secret.Ref) bool {
 	x, y := a.Value.Reveal(), b.Value.Reveal()
 	defer clear(x)
 	defer clear(y)
-	return a.Origin == b.Origin && a.Name == b.Name && slices.Equal(a.Argv, b.Argv) && bytes.Equal(x, y)
+	return a.Origin == b.Origin && a.Encoding == b.Encoding && a.Name == b.Name && slices.Equal(a.Argv, b.Argv) && bytes.Equal(x, y)
 }

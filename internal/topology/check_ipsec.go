@@ -102,6 +102,9 @@ func (c *checker) checkRemoteAccess(conn *Connection) {
 		c.errorf(conn.Pos, "needs pools: clients get their addresses from there")
 	}
 	c.checkServerAuth(conn)
+	if conn.IKEVersion == 1 {
+		c.warnf(conn.Pos, "cannot be used from Android 12 and later, which have no IKEv1; ike_version: 2 works there")
+	}
 	for i := range s.Clients {
 		c.checkClient(&s.Clients[i], s.Node, s.Users)
 		if len(s.Addresses) == 0 && c.t.Node(s.Node) != nil {

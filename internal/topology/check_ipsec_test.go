@@ -399,5 +399,13 @@ ipsec: {x: {ends: {gateway-a: {}, gatewy-b: {}}, fail_closed: false, auth: {psk:
 				`f:4:81: ipsec.x.users.u.password: is not ASCII: Windows encodes it for MS-CHAPv2 in another way, and will be refused`,
 			},
 		},
+		{
+			name: "remote access that Android cannot use",
+			yaml: `ipsec: {x: {server: a, ike_version: 1, pools: [10.0.0.0/24], auth: {psk: {env: P}}}}
+`,
+			want: []string{
+				`f:4:9: ipsec.x: cannot be used from Android 12 and later, which have no IKEv1; ike_version: 2 works there`,
+			},
+		},
 	})
 }

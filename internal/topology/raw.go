@@ -39,6 +39,10 @@ func checkText(name string, src []byte) *source.Error {
 	}
 	line, start := 1, 0
 	for i := 0; i < len(src); {
+		if src[i] >= ' ' && src[i] < 0x7f {
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRune(src[i:])
 		if r == utf8.RuneError && size <= 1 {
 			return at(name, line, 1+utf8.RuneCount(src[start:i]), errors.New("the file is not UTF-8 text"))

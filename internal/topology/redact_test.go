@@ -1,10 +1,13 @@
 package topology
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gopkg.in/yaml.v3"
 )
 
 func TestRedact(t *testing.T) {
@@ -119,4 +122,71 @@ func TestRedactRefusesWhatIsWrong(t *testing.T) {
 	if out, err := Redact("f", []byte("version: 1\n")); err == nil {
 		t.Errorf("accepted: %s", out)
 	}
+}
+
+// TestRedactAnyLayout writes secrets in every style that the YAML library has,
+// and checks that they are gone and all else is still there.
+func TestRedactAnyLayout(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	styles := []yaml.Style{0, yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle, yaml.LiteralStyle, yaml.FoldedStyle}
+	parts := []string{"hunter2", " ", "\n", "#", ": ", "'", `"`, `\`, "{", "]", ", ", "ü", "  ", "\t", "|", "- ", "\u2028", "x"}
+	for range 500 {
+		text := "hunter2"
+		for range r.IntN(8) {
+			text += parts[r.IntN(len(parts))]
+		}
+		value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Style: styles[r.IntN(len(styles))]}
+		ref := mapping("encoding", &yaml.Node{Kind: yaml.ScalarNode, Value: "text"}, "value", value)
+		auth := mapping("psk", ref)
+		if r.IntN(2) == 0 {
+			ref.Content = append(ref.Content[2:], ref.Content[:2]...)
+		}
+		connection := mapping("ends", mapping("a", mapping(), "b", mapping()), "auth", auth, "start_action",
+			&yaml.Node{Kind: yaml.ScalarNode, Value: "trap", LineComment: "# why"})
+		for _, n := range []*yaml.Node{connection, auth, ref} {
+			if r.IntN(3) == 0 {
+				n.Style = yaml.FlowStyle
+			}
+		}
+		var b bytes.Buffer
+		enc := yaml.NewEncoder(&b)
+		enc.SetIndent(1 + r.IntN(6))
+		if err := enc.Encode(mapping("ipsec", mapping("x", connection))); err != nil {
+			t.Fatal(err)
+		}
+		src := head + b.String()
+		out, err := Redact("f", []byte(src))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, src)
+		}
+		if strings.Contains(string(out), "hunter2") {
+			t.Fatalf("the secret is still there:\n%s\n%s", src, out)
+		}
+		if diff := cmp.Diff(withoutSecret(t, []byte(src)), withoutSecret(t, out)); diff != "" {
+			t.Fatalf("more than the secret changed (-want +got):\n%s\n%s\n%s", diff, src, out)
+		}
+	}
+}
+
+// mapping makes a mapping of keys and values.
+func mapping(entries ...any) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	for i := 0; i < len(entries); i += 2 {
+		n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: entries[i].(string)}, entries[i+1].(*yaml.Node))
+	}
+	return n
+}
+
+// withoutSecret reads a topology as plain data, less the secret.
+func withoutSecret(t *testing.T, src []byte) map[string]any {
+	t.Helper()
+	var all map[string]any
+	if err := yaml.Unmarshal(src, &all); err != nil {
+		t.Fatal(err)
+	}
+	ref := all["ipsec"].(map[string]any)["x"].(map[string]any)["auth"].(map[string]any)["psk"].(map[string]any)
+	delete(ref, "value")
+	return all
 }
