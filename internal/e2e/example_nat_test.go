@@ -49,7 +49,7 @@ func TestExampleNAT(t *testing.T) {
 	l, linux1, linux2 := startNATExample(t)
 	before := map[*node]state{linux1: snapshot(linux1), linux2: snapshot(linux2)}
 	step := func(name string, do func(t *testing.T, linux1, linux2 *node)) {
-		t.Run(name, func(t *testing.T) { do(t, linux1.with(t, l), linux2.with(t, l)) })
+		t.Run(name, func(t *testing.T) { do(t, linux1.in(t), linux2.in(t)) })
 	}
 	step("apply", func(t *testing.T, linux1, linux2 *node) {
 		linux1.Unreachable("10.13.0.202")
@@ -102,7 +102,7 @@ func TestExampleNAT(t *testing.T) {
 	step("change", changeNAT)
 	step("destroy", func(t *testing.T, linux1, linux2 *node) {
 		for n, was := range before {
-			n = n.with(t, l)
+			n = n.in(t)
 			n.destroy()
 			was.same(n, "destroy")
 		}
@@ -173,7 +173,7 @@ nat:
 // TestExampleNATUserspace forces what the other test uses only where the kernel
 // has no WireGuard.
 func TestExampleNATUserspace(t *testing.T) {
-	l, linux1, linux2 := startNATExample(t)
+	_, linux1, linux2 := startNATExample(t)
 	before := snapshot(linux1)
 	linux1.apply("--userspace")
 	linux2.apply()
@@ -188,5 +188,5 @@ func TestExampleNATUserspace(t *testing.T) {
 	}
 	linux1.Ping("10.13.0.202")
 	linux1.destroy()
-	before.same(linux1.with(t, l), "destroy")
+	before.same(linux1, "destroy")
 }

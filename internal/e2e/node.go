@@ -25,6 +25,7 @@ const patience = 3 * time.Minute
 type node struct {
 	*lab.Host
 	t       testing.TB
+	lab     *lab.Lab
 	program string
 }
 
@@ -43,14 +44,14 @@ func (r result) String() string {
 func nodes(t testing.TB, l *lab.Lab, program string, names ...string) []*node {
 	var all []*node
 	for _, name := range names {
-		all = append(all, &node{Host: l.With(t).Host(name), t: t, program: program})
+		all = append(all, &node{Host: l.With(t).Host(name), t: t, lab: l, program: program})
 	}
 	return all
 }
 
-// with is the same node in a subtest.
-func (n *node) with(t testing.TB, l *lab.Lab) *node {
-	return nodes(t, l, n.program, n.Name())[0]
+// in is the same node in a subtest.
+func (n *node) in(t testing.TB) *node {
+	return nodes(t, n.lab, n.program, n.Name())[0]
 }
 
 // has writes the node's topology. It holds keys, so only root may read it.

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -100,11 +102,11 @@ func (s *state) addFiles(dirs ...string) error {
 			}
 			line := fmt.Sprintf("%s %s", name, fi.Mode())
 			if fi.Mode().IsRegular() {
-				b, err := os.ReadFile(name)
+				sum, err := contents.sum(name, fi)
 				if err != nil {
 					return err
 				}
-				line = fmt.Sprintf("%s %x", line, sha256.Sum256(b))
+				line += " " + sum
 			}
 			*s = append(*s, line)
 			return nil
@@ -114,6 +116,39 @@ func (s *state) addFiles(dirs ...string) error {
 		}
 	}
 	return nil
+}
+
+// contents holds the sum of each file that was read, also on other hosts, which
+// have most files in common: reading them all takes the virtual machine ten
+// seconds.
+var contents sums
+
+// sums are check sums of files.
+type sums struct {
+	mu    sync.Mutex
+	known map[string]string
+}
+
+// sum returns the sum of a file's content, which is the same while the file is.
+func (s *sums) sum(name string, fi fs.FileInfo) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := name
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		key += fmt.Sprint(" ", st.Ino, st.Size, st.Ctim)
+	}
+	if sum, ok := s.known[key]; ok {
+		return sum, nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	if s.known == nil {
+		s.known = make(map[string]string)
+	}
+	s.known[key] = fmt.Sprintf("%x", sha256.Sum256(b))
+	return s.known[key], nil
 }
 
 // transient reports what may differ: the topology, which the tests change, and
@@ -128,7 +163,8 @@ func transient(name string, d fs.DirEntry) bool {
 func (s *state) addProcesses() error {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, name := range files {
-		if b, err := os.ReadFile(name); err == nil {
+		// One without a command line has ended, and waits for its parent.
+		if b, err := os.ReadFile(name); err == nil && len(b) > 0 {
 			*s = append(*s, "process "+strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " ")))
 		}
 	}
