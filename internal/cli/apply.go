@@ -73,18 +73,19 @@ When a step fails, or apply is interrupted, everything done so far is undone.`,
 			if f.dryRun {
 				return g.assess(cmd.Context(), w, req)
 			}
-			return g.apply(cmd.Context(), w, req)
+			return g.apply(cmd.Context(), w, req, "")
 		},
 	}
 	f.add(cmd)
 	return cmd
 }
 
-// apply applies a request and prints plan and result.
-func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request) error {
+// apply applies a request and prints plan and result; a plan that was shown already is not
+// printed again.
+func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request, shown string) error {
 	out, err := w.Apply(ctx, req, func(p *plan.Plan) error {
-		if g.output == formatText {
-			g.print("%s", p.Text(g.palette()))
+		if text := p.Text(g.palette()); g.output == formatText && text != shown {
+			g.print("%s", text)
 		}
 		return nil
 	})

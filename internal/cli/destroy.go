@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,12 +39,13 @@ and the same undo.`,
 			if f.dryRun {
 				return g.assess(cmd.Context(), w, req)
 			}
+			shown := ""
 			if !yes {
-				if err := g.confirm(cmd.Context(), w, req); err != nil {
+				if shown, err = g.confirm(cmd.Context(), w, req); err != nil {
 					return err
 				}
 			}
-			return g.apply(cmd.Context(), w, req)
+			return g.apply(cmd.Context(), w, req, shown)
 		},
 	}
 	f.add(cmd)
@@ -72,21 +74,25 @@ func (g *globals) nothing(w *workshop) (*site, error) {
 	return nil, nil
 }
 
-// confirm shows what would go and asks.
-func (g *globals) confirm(ctx context.Context, w *workshop, req engine.Request) error {
-	if !g.Terminal {
-		return usagef("destroy asks on a terminal; say --yes here")
+// confirm shows what would go and asks; it returns the plan that was agreed to.
+func (g *globals) confirm(ctx context.Context, w *workshop, req engine.Request) (string, error) {
+	if !g.Terminal || g.output != formatText {
+		return "", usagef("destroy asks on a terminal; say --yes here")
 	}
 	a, err := w.Assess(ctx, req)
 	if err != nil {
-		return err
+		return "", err
 	}
-	g.print("%s", a.Plan.Text(g.palette()))
-	g.print("remove all of this from %s? [y/N] ", req.Want.Node)
+	text := a.Plan.Text(g.palette())
+	g.print("%s", text)
+	if a.Refused != nil {
+		return "", a.Refused
+	}
+	_, _ = fmt.Fprintf(g.Stderr, "remove all of this from %s? [y/N] ", req.Want.Node)
 	answer, _ := bufio.NewReader(g.Stdin).ReadString('\n') // no answer is a no
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
-		return nil
+		return text, nil
 	}
-	return backend.Refuse("destroy", "", "you said no; nothing was changed")
+	return "", backend.Refuse("destroy", "", "you said no; nothing was changed")
 }

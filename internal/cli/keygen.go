@@ -148,7 +148,7 @@ func keyAt(ctx context.Context, ref *secret.Ref, dir string) (wgtypes.Key, strin
 		key, err = topology.WireGuardKey(ref, v)
 	}
 	if err != nil {
-		return key, "", usagef("%s: %s: %w", ref.Pos.Prefix(), path, err)
+		return key, "", usagef("%s: %w", ref.Pos.Prefix(), err)
 	}
 	return key, "kept", nil
 }

@@ -30,20 +30,24 @@ type site struct {
 const stdin = "-"
 
 // readTopology reads and checks a file, and prints its warnings.
-func (g *globals) readTopology(file string) (*topology.Topology, []byte, []topology.Warning, error) {
+func (g *globals) readTopology(file string) (*topology.Topology, []byte, []string, error) {
 	src, err := g.readFile(file)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	t, warnings, err := topology.Parse(nameOf(file), src)
+	t, found, err := topology.Parse(nameOf(file), src)
+	warnings := []string{}
+	for _, w := range found {
+		warnings = append(warnings, w.String())
+	}
+	if err == nil && t.HasInlineSecrets {
+		warnings = append(warnings, openFile(file)...)
+	}
 	for _, w := range warnings {
 		g.say("warning: %s", w)
 	}
 	if err != nil {
 		return nil, nil, warnings, err
-	}
-	if t.HasInlineSecrets {
-		g.warnOpen(file)
 	}
 	return t, src, warnings, nil
 }
@@ -73,12 +77,13 @@ func (g *globals) readFile(file string) ([]byte, error) {
 	return b, nil
 }
 
-// warnOpen warns of a topology that carries secrets and that others may read.
-func (g *globals) warnOpen(file string) {
+// openFile warns of a topology that carries secrets and that others may read.
+func openFile(file string) []string {
 	info, err := os.Stat(file)
-	if file != stdin && err == nil && info.Mode().Perm()&0o044 != 0 {
-		g.say("warning: %s carries secrets, and with mode %04o others may read it: chmod 600 %s", file, info.Mode().Perm(), file)
+	if file == stdin || err != nil || info.Mode().Perm()&0o044 == 0 {
+		return nil
 	}
+	return []string{fmt.Sprintf("%s: carries secrets, and with mode %04o others may read it: chmod 600 %s", file, info.Mode().Perm(), file)}
 }
 
 // loadFile reads a topology and derives what this host shall be.
@@ -95,7 +100,7 @@ func (g *globals) loadFile(ctx context.Context, v *vault.Vault, file string) (*s
 	if err != nil {
 		return nil, err
 	}
-	s := newSecrets(ctx, v, dir, nil)
+	s := g.newSecrets(ctx, v, dir, nil)
 	want, err := desired.Derive(t, name, s)
 	if err != nil {
 		return nil, &usageError{err}
@@ -133,7 +138,7 @@ func (g *globals) loadApplied(ctx context.Context, v *vault.Vault, a *state.Appl
 			return nil, &usageError{err}
 		}
 	}
-	s := newSecrets(ctx, v, a.Dir, a.Secrets)
+	s := g.newSecrets(ctx, v, a.Dir, a.Secrets)
 	want, err := desired.Derive(t, name, s)
 	if err != nil {
 		return nil, &usageError{err}
@@ -155,8 +160,9 @@ type secrets struct {
 
 var _ desired.Source = (*secrets)(nil)
 
-func newSecrets(ctx context.Context, v *vault.Vault, dir string, kept map[string]secret.ID) *secrets {
-	return &secrets{ctx: ctx, resolver: &secret.Resolver{Dir: dir}, vault: v, kept: kept, carried: map[string]secret.ID{}}
+func (g *globals) newSecrets(ctx context.Context, v *vault.Vault, dir string, kept map[string]secret.ID) *secrets {
+	r := &secret.Resolver{Dir: dir, Getenv: g.Getenv}
+	return &secrets{ctx: ctx, resolver: r, vault: v, kept: kept, carried: map[string]secret.ID{}}
 }
 
 // Value implements desired.Source.

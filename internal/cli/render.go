@@ -73,7 +73,7 @@ func (g *globals) render(ctx context.Context, file string, show bool) ([]rendere
 			return nil, err
 		}
 		v := vault.Ephemeral()
-		source = newSecrets(ctx, v, dir, nil)
+		source = g.newSecrets(ctx, v, dir, nil)
 		reveal = func(id secret.ID) (string, bool) {
 			value, err := v.Value(id)
 			return string(value.Reveal()), err == nil

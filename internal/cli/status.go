@@ -279,4 +279,3 @@ func size(n *uint64) string {
 	}
 	return fmt.Sprintf("%.1f %ciB", v, "KMGTP"[unit-1])
 }
-

@@ -55,16 +55,14 @@ func deriveAll(t *topology.Topology) error {
 	return nil
 }
 
-func verdictOf(file string, t *topology.Topology, warnings []topology.Warning, err error) verdict {
+func verdictOf(file string, t *topology.Topology, warnings []string, err error) verdict {
 	v := verdict{File: file, Valid: err == nil, Nodes: []string{}, Warnings: []string{}, Errors: []string{}}
+	v.Warnings = append(v.Warnings, warnings...)
 	if t != nil {
 		v.Site = &t.Site
 		for i := range t.Nodes {
 			v.Nodes = append(v.Nodes, t.Nodes[i].Name)
 		}
-	}
-	for _, w := range warnings {
-		v.Warnings = append(v.Warnings, w.String())
 	}
 	var list source.Errors
 	switch {
