@@ -18,7 +18,7 @@ func hostBackends(v *vault.Vault) []backend.Backend {
 	return []backend.Backend{
 		file.New(file.Config{}),
 		sysctl.New(sysctl.Config{}),
-		wireguard.New(wireguard.Config{Secrets: v, Userspace: &userspace.Launcher{}}),
+		wireguard.New(wireguard.Config{Secrets: v, Userspace: userspace.Launcher{}, Resolver: dns{}}),
 		nat.New(nat.Config{}),
 	}
 }
