@@ -27,13 +27,16 @@ func (b *Backend) Status(ctx context.Context, in backend.Input) ([]backend.Tunne
 		want := &in.Want.Interfaces[i]
 		have := h.find(place{want.Name, want.Netns})
 		for j := range want.Peers {
-			rows = append(rows, b.row(want, &want.Peers[j], have))
+			rows = append(rows, b.row(want, &want.Peers[j], have, in.AppliedAt))
 		}
 	}
 	return rows, nil
 }
 
-func (b *Backend) row(i *desired.Interface, p *desired.Peer, have *observed) backend.Tunnel {
+// patience is how long a peer that is dialled may take before it counts as down.
+const patience = 30 * time.Second
+
+func (b *Backend) row(i *desired.Interface, p *desired.Peer, have *observed, applied time.Time) backend.Tunnel {
 	t := backend.Tunnel{
 		Protocol: backend.WireGuard, Name: i.Name, Peer: p.Name, Interface: i.Name,
 		Addresses: backend.FormatAddrs(p.AllowedIPs), Endpoint: endpointText(p.Endpoint),
@@ -57,6 +60,7 @@ func (b *Backend) row(i *desired.Interface, p *desired.Peer, have *observed) bac
 		t.State, t.Reason = backend.Down, "the peer is missing on interface "+i.Name
 	default:
 		b.live(&t, p, &have.Peers[at], have.live[at])
+		b.connecting(&t, applied)
 	}
 	return t
 }
@@ -76,6 +80,18 @@ func (b *Backend) live(t *backend.Tunnel, want *desired.Peer, have *peer, live l
 		t.State = backend.Idle // nobody here keeps it up
 	default:
 		t.State, t.Reason = backend.Down, downReason(want.Endpoint, have, live, age)
+	}
+}
+
+// connecting tells a first attempt, since the apply or since the last handshake became
+// too old, from a failure.
+func (b *Backend) connecting(t *backend.Tunnel, applied time.Time) {
+	since := applied
+	if lost := t.LastHandshake.Add(backend.HandshakeLifetime); !t.LastHandshake.IsZero() && lost.After(since) {
+		since = lost
+	}
+	if t.State == backend.Down && t.Remote != "" && b.Now().Sub(since) < patience {
+		t.State = backend.Connecting
 	}
 }
 

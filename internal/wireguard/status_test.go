@@ -82,6 +82,41 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// TestStatusConnecting looks at a peer that is kept up and does not answer, at different
+// times after the apply.
+func TestStatusConnecting(t *testing.T) {
+	base := newRig(t)
+	keepalive := peerN(0, func(p *desired.Peer) { p.PersistentKeepalive = 25 * time.Second })
+	alice := wireguardtest.Key(100).PublicKey()
+	for _, tt := range []struct {
+		name      string
+		applied   time.Duration // ago
+		handshake time.Duration // ago; 0 for none
+		want      backend.State
+	}{
+		{"just applied", 29 * time.Second, 0, backend.Connecting},
+		{"applied a while ago", 30 * time.Second, 0, backend.Down},
+		{"just lost", time.Hour, 209 * time.Second, backend.Connecting},
+		{"lost a while ago", time.Hour, 210 * time.Second, backend.Down},
+		{"lost before the apply", 5 * time.Second, time.Hour, backend.Connecting},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := base.with(t)
+			want := state(base.wg0(keepalive))
+			r.apply(want)
+			if tt.handshake != 0 {
+				r.host.Handshake("", "wg0", alice, netip.MustParseAddrPort("198.51.100.1:7"), r.host.Time.Add(-tt.handshake))
+			}
+			in := r.input(want)
+			in.AppliedAt = r.host.Time.Add(-tt.applied)
+			rows, err := r.backend().Status(context.Background(), in)
+			if err != nil || rows[0].State != tt.want {
+				t.Errorf("alice is %s, want %s; %v", rows[0].State, tt.want, err)
+			}
+		})
+	}
+}
+
 func TestStatusRow(t *testing.T) {
 	r := newRig(t)
 	r.options.Userspace = true
