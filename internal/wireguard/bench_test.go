@@ -90,4 +90,3 @@ func check(b *testing.B, err error) {
 		b.Fatal(err)
 	}
 }
-

@@ -65,7 +65,7 @@ func (c *checker) checkTables(n Routing, netns string, fresh []rtnl.Route) error
 		}
 		for _, r := range routes {
 			if dev, foreign := names[r.Index]; foreign && wanted[keyOf(netns, r)] {
-				c.refuse("route/"+r.Dst.String(), "remove that route, or change the allowed IPs",
+				c.refuse(routeObject(netns, r), "remove that route, or change the allowed IPs",
 					"a route of that prefix, table and metric exists on %s and is not vpnctl's", dev)
 			}
 		}

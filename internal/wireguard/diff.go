@@ -11,7 +11,6 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
-	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
 // differ collects the steps between what is wanted and what there is.
@@ -163,53 +162,18 @@ func (d *differ) update(t *target) {
 	}
 }
 
-// With an IPv4 address, others of its subnet may leave the link, and with the last one
-// all IPv4 routes. Therefore an operation that removes some, or removes them when it is
-// undone, holds all addresses and routes that must be there before and after it.
-
-// addAddresses is the operation that gives the link addresses.
-func (t *target) addAddresses(add []netip.Prefix) backend.Op {
-	if !slices.ContainsFunc(add, is4) {
-		return backend.Op{Kind: opAddresses, To: &addressSet{place: t.place, List: add}}
-	}
-	addrs, routes := t.have.Addresses, t.have.Routes
-	if t.removal(backend.PhaseRemoveAddress) == backend.PhaseFree { // has been by then
-		addrs = without(addrs, without(addrs, t.Addresses))
-		routes = compareRouteLists(routes, compareRouteLists(routes, t.Routes).del).del
-	}
-	return t.addressOp(addrs, union(addrs, add), routes)
-}
-
-// removeAddresses is the operation that takes addresses from the link.
-func (t *target) removeAddresses(del []netip.Prefix) backend.Op {
-	if !slices.ContainsFunc(del, is4) {
-		return backend.Op{Kind: opAddresses, From: &addressSet{place: t.place, List: del}}
-	}
-	addrs := t.have.Addresses
-	if t.removal(backend.PhaseRemoveAddress) == backend.PhaseRemoveAddress {
-		addrs = union(addrs, t.Addresses) // the new ones have come by then
-	}
-	return t.addressOp(addrs, without(addrs, del), t.Routes)
-}
-
-func (t *target) addressOp(from, to []netip.Prefix, routes []rtnl.Route) backend.Op {
-	routes = slices.DeleteFunc(slices.Clone(routes), func(r rtnl.Route) bool { return is6(r.Dst) })
-	return backend.Op{
-		Kind: opAddresses,
-		From: &addressSet{place: t.place, List: from, Routes: routes},
-		To:   &addressSet{place: t.place, List: to, Routes: routes},
-	}
-}
-
-// removal is the phase in which something is taken from a link. Where the MTU falls
-// below what IPv6 takes, that is before it: afterwards undo could not give IPv6
-// addresses and routes back before it gives back the MTU.
+// removal is the phase in which something is taken from a link.
 func (t *target) removal(phase backend.Phase) backend.Phase {
-	if t.have.MTU >= minMTU6 && t.MTU < minMTU6 {
+	if t.removesFirst() {
 		return backend.PhaseFree
 	}
 	return phase
 }
+
+// removesFirst reports whether removals come before everything else: where the MTU falls
+// below what IPv6 takes, undo could not give IPv6 addresses and routes back before it
+// gives back the MTU.
+func (t *target) removesFirst() bool { return t.have.MTU >= minMTU6 && t.MTU < minMTU6 }
 
 // comesUp reports whether vpnctl brings the interface up.
 func (t *target) comesUp() bool { return t.Up && (t.have == nil || !t.have.Up) }
@@ -309,56 +273,4 @@ func peerName(a *applied, key publicKey) string {
 		return p.Name
 	}
 	return key.String()
-}
-
-// fields collects the fields of a change, in the order of their names.
-type fields []backend.Field
-
-func (f *fields) add(name string, have, want backend.Value) {
-	*f = append(*f, backend.Field{Name: name, Have: have, Want: want})
-}
-
-func (f *fields) number(name string, have, want int) {
-	if have != want {
-		f.add(name, numberValue(have), numberValue(want))
-	}
-}
-
-func (f *fields) text(name, have, want string) {
-	if have != want {
-		f.add(name, textValue(have), textValue(want))
-	}
-}
-
-func (f *fields) prefixes(name string, have, want []netip.Prefix) {
-	if !slices.Equal(have, want) {
-		f.add(name, prefixValue(have), prefixValue(want))
-	}
-}
-
-// The zero of each type is absent.
-
-func numberValue(n int) backend.Value {
-	if n == 0 {
-		return backend.Value{}
-	}
-	return backend.Text(strconv.Itoa(n))
-}
-
-func textValue(s string) backend.Value {
-	if s == "" {
-		return backend.Value{}
-	}
-	return backend.Text(s)
-}
-
-func prefixValue(p []netip.Prefix) backend.Value {
-	return textValue(strings.Join(backend.FormatAddrs(p), ", "))
-}
-
-func secretValue(present bool) backend.Value {
-	if !present {
-		return backend.Value{}
-	}
-	return backend.Secret()
 }

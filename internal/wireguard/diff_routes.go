@@ -22,7 +22,7 @@ func keyOf(netns string, r rtnl.Route) routeKey { return routeKey{netns, r.Dst, 
 func routeChanges(action backend.Action, p place, routes []rtnl.Route) []backend.Change {
 	changes := make([]backend.Change, len(routes))
 	for i, r := range routes {
-		changes[i] = backend.Change{Action: action, Object: "route/" + r.Dst.String()}
+		changes[i] = backend.Change{Action: action, Object: routeObject(p.Netns, r)}
 		if action == backend.Create {
 			changes[i].Fields = routeFields(p, r)
 		}
@@ -30,12 +30,28 @@ func routeChanges(action backend.Action, p place, routes []rtnl.Route) []backend
 	return changes
 }
 
-func routeFields(p place, r rtnl.Route) []backend.Field {
-	var f fields
-	f.text("dev", "", p.Name)
-	f.text("netns", "", p.Netns)
+// routeObject is the path of a route: "route/10.13.0.0/16", and where that is not enough
+// "netns/blue/route/0.0.0.0/0/table/51820".
+func routeObject(netns string, r rtnl.Route) string {
+	s := inside(netns) + "route/" + r.Dst.String()
 	if r.Table != rtnl.MainTable {
-		f.number("table", 0, r.Table)
+		s += fmt.Sprintf("/table/%d", r.Table)
+	}
+	return s
+}
+
+// inside is how the paths of objects in a namespace begin.
+func inside(netns string) string {
+	if netns == "" {
+		return ""
+	}
+	return namespaceObject(netns) + "/"
+}
+
+func routeFields(p place, r rtnl.Route) []backend.Field {
+	f := fields{{Name: "dev", Want: backend.Text(p.Name)}}
+	if r.Metric != rtnl.DefaultMetric(r.Dst) {
+		f.number("metric", 0, r.Metric)
 	}
 	return f
 }
@@ -44,7 +60,7 @@ func routeFields(p place, r rtnl.Route) []backend.Field {
 func (d *differ) updateRoutes(t *target) {
 	c := compareRouteLists(d.keptRoutes(t.have), t.Routes)
 	if len(c.add)+len(c.to) > 0 {
-		changes := append(routeChanges(backend.Create, t.place, c.add), replacedRoutes(c.from, c.to)...)
+		changes := append(routeChanges(backend.Create, t.place, c.add), replacedRoutes(t.Netns, c.from, c.to)...)
 		op := backend.Op{Kind: opRoutes, From: routes(t.place, c.from), To: routes(t.place, slices.Concat(c.add, c.to))}
 		d.step(backend.PhaseRoute, op, changes...)
 	}
@@ -104,7 +120,7 @@ func routes(p place, list []rtnl.Route) any {
 	return &routeSet{p, false, list}
 }
 
-func replacedRoutes(from, to []rtnl.Route) []backend.Change {
+func replacedRoutes(netns string, from, to []rtnl.Route) []backend.Change {
 	changes := make([]backend.Change, len(from))
 	for i := range from {
 		var f fields
@@ -112,7 +128,7 @@ func replacedRoutes(from, to []rtnl.Route) []backend.Change {
 		f.number("mtu", from[i].MTU, to[i].MTU)
 		f.number("protocol", from[i].Protocol, to[i].Protocol)
 		f.text("src", addrText(from[i].Source), addrText(to[i].Source))
-		changes[i] = backend.Change{Action: backend.Update, Object: "route/" + to[i].Dst.String(), Fields: f}
+		changes[i] = backend.Change{Action: backend.Update, Object: routeObject(netns, to[i]), Fields: f}
 	}
 	return changes
 }
@@ -136,10 +152,10 @@ func (d *differ) rules(want *wanted, h *snapshot) {
 		del := surplus(have, want.rules[ns])
 		slices.Reverse(del) // what captures goes before what spares
 		if len(add) > 0 {
-			d.step(backend.PhaseRoute, backend.Op{Kind: opRules, To: &ruleSet{ns, add}}, ruleChanges(backend.Create, add)...)
+			d.step(backend.PhaseRoute, backend.Op{Kind: opRules, To: &ruleSet{ns, add}}, ruleChanges(backend.Create, ns, add)...)
 		}
 		if len(del) > 0 {
-			d.step(backend.PhaseRemoveRoute, backend.Op{Kind: opRules, From: &ruleSet{ns, del}}, ruleChanges(backend.Delete, del)...)
+			d.step(backend.PhaseRemoveRoute, backend.Op{Kind: opRules, From: &ruleSet{ns, del}}, ruleChanges(backend.Delete, ns, del)...)
 		}
 	}
 }
@@ -171,10 +187,10 @@ func surplus(a, b []rtnl.Rule) []rtnl.Rule {
 	return out
 }
 
-func ruleChanges(action backend.Action, rules []rtnl.Rule) []backend.Change {
+func ruleChanges(action backend.Action, netns string, rules []rtnl.Rule) []backend.Change {
 	changes := make([]backend.Change, len(rules))
 	for i, r := range rules {
-		changes[i] = backend.Change{Action: action, Object: ruleObject(r)}
+		changes[i] = backend.Change{Action: action, Object: inside(netns) + ruleObject(r)}
 		if action == backend.Create {
 			changes[i].Fields = []backend.Field{{Name: "rule", Want: backend.Text(r.String())}}
 		}

@@ -3,6 +3,7 @@ package wireguard_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,15 +123,46 @@ plan: 0 to create, 2 to update, 0 to delete; 0 disruptive
     fwmark: (none) -> 51820
 ~ wireguard/wg0/peer/alice
     allowed_ips: 10.0.0.2/32, 10.13.0.0/16 -> 0.0.0.0/0, 10.0.0.2/32
-+ route/0.0.0.0/0
++ route/0.0.0.0/0/table/51820
     dev: wg0
-    table: 51820
 + rule/ipv4/lookup-main
     rule: from all lookup main suppress_prefixlength 0
 + rule/ipv4/lookup-51820
     rule: not from all fwmark 0xca6c lookup 51820
 - route/10.13.0.0/16
 plan: 3 to create, 2 to update, 1 to delete; 0 disruptive
+`,
+		},
+		{
+			name: "two full tunnels share a rule", have: state(r.wg0(), r.other()),
+			want: state(r.wg0(allowed(0, "0.0.0.0/0"), allowed(1)), r.other(allowed(0, "0.0.0.0/0"), allowed(1))),
+			text: `~ wireguard/wg0
+    fwmark: (none) -> 51820
+~ wireguard/wg1
+    fwmark: (none) -> 51821
+~ wireguard/wg0/peer/alice
+    allowed_ips: 10.0.0.2/32, 10.13.0.0/16 -> 0.0.0.0/0
+~ wireguard/wg0/peer/bob
+    allowed_ips: 10.0.0.3/32, 10.14.0.0/16, 10.15.0.0/16 -> (none)
+~ wireguard/wg1/peer/alice
+    allowed_ips: 10.1.0.2/32, 10.23.0.0/16 -> 0.0.0.0/0
+~ wireguard/wg1/peer/bob
+    allowed_ips: 10.1.0.3/32 -> (none)
++ route/0.0.0.0/0/table/51820
+    dev: wg0
++ route/0.0.0.0/0/table/51821
+    dev: wg1
++ rule/ipv4/lookup-main
+    rule: from all lookup main suppress_prefixlength 0
++ rule/ipv4/lookup-51820
+    rule: not from all fwmark 0xca6c lookup 51820
++ rule/ipv4/lookup-51821
+    rule: not from all fwmark 0xca6d lookup 51821
+- route/10.13.0.0/16
+- route/10.14.0.0/16
+- route/10.15.0.0/16
+- route/10.23.0.0/16
+plan: 5 to create, 6 to update, 4 to delete; 0 disruptive
 `,
 		},
 		{
@@ -264,5 +296,86 @@ func TestRoamedPeerStays(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, r.host.String()); diff != "" {
 		t.Errorf("after undo (-before +after):\n%s", diff)
+	}
+}
+
+// TestBootAsksNoDNS brings up what can be; the name is set later.
+func TestBootAsksNoDNS(t *testing.T) {
+	r := newRig(t).resolvable()
+	r.options.Boot = true
+	want := state(r.wg0(endpoint("vpn.example.net", 4711)))
+	r.apply(want)
+	r.options.Boot = false
+	if diff := cmp.Diff(`~ wireguard/wg0/peer/alice
+    endpoint: (none) -> 192.0.2.99:4711
+plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
+`, r.text(want)); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}
+
+// TestMTU computes the MTU as wg-quick(8) does.
+func TestMTU(t *testing.T) {
+	auto := []change{mtu(0), peerN(0, func(p *desired.Peer) { p.AllowedIPs = prefixes("192.0.2.0/24") })}
+	eth0 := func(n int) func(h *wireguardtest.Host) {
+		return func(h *wireguardtest.Host) { h.Must("", rtnl.SetLink{Name: "eth0", MTU: n}) }
+	}
+	way := func(dst string, n int) func(h *wireguardtest.Host) {
+		return func(h *wireguardtest.Host) {
+			h.Must("", rtnl.AddRoute{Route: rtnl.Route{
+				Dst: netip.MustParsePrefix(dst), Table: rtnl.MainTable, Index: h.Index("", "eth0"), MTU: n, Metric: 5,
+			}})
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		change []change
+		host   func(h *wireguardtest.Host)
+		mtu    string
+	}{
+		{"Ethernet", nil, nil, "1420"},
+		{"jumbo frames", nil, eth0(9000), "8920"},
+		{"a route's own", nil, way("192.0.2.7/32", 1400), "1320"},
+		{"no way at all", nil, eth0Down, "1420"},
+		{"the peer calls", []change{endpoint("", 0)}, eth0(1400), "1320"},
+		{"IPv6 needs its least", []change{addresses("fd00::1/64")}, eth0(1300), "1280"},
+		{"IPv4 does not", nil, eth0(1300), "1220"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			if tt.host != nil {
+				tt.host(r.host)
+			}
+			// The endpoint lies behind the tunnel itself, once that has its route: what
+			// was computed without it has to stand.
+			r.apply(state(r.wg0(append(slices.Clone(auto), tt.change...)...)))
+			if s := r.host.String(); !strings.Contains(s, "wg0: <NOARP,UP> mtu "+tt.mtu+"\n") {
+				t.Errorf("not mtu %s:\n%s", tt.mtu, s)
+			}
+		})
+	}
+}
+
+func eth0Down(h *wireguardtest.Host) { h.Must("", rtnl.SetLink{Name: "eth0", Up: new(false)}) }
+
+// TestSharedRule has two full tunnels: one rule spares the main table for both, and stays
+// as long as one of them does.
+func TestSharedRule(t *testing.T) {
+	r := newRig(t)
+	full := allowed(0, "0.0.0.0/0")
+	for _, s := range []*desired.State{state(r.wg0(full), r.other(full)), state(r.other(full))} {
+		r.apply(s)
+		if n := strings.Count(r.host.String(), "suppress_prefixlength"); n != 1 {
+			t.Errorf("%d rules:\n%s", n, r.host)
+		}
+	}
+}
+
+// TestMessages counts calls: wgctrl sends what is larger peer by peer.
+func TestMessages(t *testing.T) {
+	r := newRig(t)
+	r.apply(r.crowd(1000))
+	if n := r.host.Messages; n > 1000/32+3 {
+		t.Errorf("%d messages for 1000 peers", n)
 	}
 }

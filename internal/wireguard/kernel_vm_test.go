@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -129,25 +130,36 @@ func (m *machine) order(want *desired.State, undo bool) {
 	m.applied, m.memory = o.Applied, o.Memory
 }
 
-// text is all that the tools tell of the host, without what no configuration is.
+// text is all that the tools tell of the host, without what no configuration is: in
+// which order things came, and which address of a subnet was first.
 func (m *machine) text() string {
 	m.t.Helper()
-	script := `
+	out := m.Run("sh", "-c", `
 show() {
-	ip $1 -o link | sed 's/^[0-9]*: //; s/ qdisc .*//'
-	ip $1 -o addr | sed 's/^[0-9]*: //; /inet6 fe80/d'
-	ip $1 route show table all | grep -v -e 'table local' -e '^fe80' -e '^multicast' | sed 's/ linkdown//' | sort
-	ip $1 -6 route show table all | grep -v -e 'table local' -e '^fe80' -e '^multicast' -e '^anycast' | sort -u
-	ip $1 -d rule; ip $1 -6 -d rule
+	ip $1 -o link | sed 's/^[0-9]*: //; s/ qdisc .*//' | sort
+	ip $1 -o addr | sed 's/^[0-9]*: //; s/ secondary//; /inet6 fe80/d' | sort
+	for f in -4 -6; do
+		ip $1 $f route show table all | grep -v -e 'table local' -e '^fe80' -e '^multicast' -e '^anycast' |
+			sed 's/ linkdown//; /proto kernel/s/ src [^ ]*//' | sort
+		ip $1 -d $f rule
+	done
 }
-show
-for i in $(wg show interfaces); do echo "# $i"; wg showconf $i | sort; done
-for n in $(ip netns list | cut -d' ' -f1); do
-	echo "netns $n"; show "-n $n"
-	ip netns exec $n sh -c 'for i in $(wg show interfaces); do echo "# $i"; wg showconf $i | sort; done'
-done`
-	return m.Run("sh", "-c", script)
+peers() {
+	for i in $($1 wg show interfaces | tr ' ' '\n' | sort); do
+		echo "# $i"
+		$1 wg showconf $i | awk 'BEGIN { RS = "" } { gsub("\n", "; "); print }' | sort
+	done
 }
+show; peers
+for n in $(ip netns list | cut -d' ' -f1); do echo "netns $n"; show "-n $n"; peers "ip netns exec $n"; done`)
+	return allowedIPs.ReplaceAllStringFunc(out, func(s string) string {
+		list := strings.Split(strings.TrimPrefix(s, "AllowedIPs = "), ", ")
+		slices.Sort(list)
+		return "AllowedIPs = " + strings.Join(list, ", ")
+	})
+}
+
+var allowedIPs = regexp.MustCompile(`AllowedIPs = [^;\n]*`)
 
 // TestKernel goes through all states on a real kernel; what the tools read back is what
 // was wanted.
@@ -219,7 +231,7 @@ func (m *machine) verify(want *desired.Interface) {
 			Scope string `json:"scope"`
 		} `json:"addr_info"`
 	}
-	if err := json.Unmarshal([]byte(run("ip", "-j", "addr", "show", "dev", want.Name)), &links); err != nil {
+	if err := json.Unmarshal([]byte(run("ip", "-j", "-d", "addr", "show", "dev", want.Name)), &links); err != nil {
 		m.t.Fatal(err)
 	}
 	var addrs []string

@@ -38,7 +38,10 @@ func (b *Backend) settle(ctx context.Context, in backend.Input, h *snapshot) (*w
 	}
 	w.addRestored(in, h)
 	w.settlePorts()
-	resolved := b.resolve(ctx, w.unresolved())
+	var resolved map[string][]netip.Addr
+	if !in.Options.Boot { // which never waits for DNS
+		resolved = b.resolve(ctx, w.unresolved())
+	}
 	for i := range w.targets {
 		w.targets[i].settleEndpoints(resolved)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/wireguard/wireguardtest"
 )
 
 // resolvable lets the names of the states resolve.
@@ -81,6 +82,14 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// stride is 1, but for states with hundreds of writes that are alike.
+func stride(from, to named) int {
+	if strings.HasPrefix(from.name, "many") || strings.HasPrefix(to.name, "many") {
+		return 37
+	}
+	return 1
+}
+
 // again is a rig with another host.
 func (r *rig) again() *rig {
 	fresh := newRig(r.t).resolvable()
@@ -91,11 +100,7 @@ func (r *rig) again() *rig {
 func (r *rig) faults(from, to named, killed bool) {
 	t := r.t
 	t.Helper()
-	step := 1
-	if strings.HasPrefix(to.name, "many") || strings.HasPrefix(from.name, "many") {
-		step = 37 // hundreds of writes are alike
-	}
-	for k := 1; ; k += step {
+	for k := 1; ; k += stride(from, to) {
 		r := r.again()
 		r.apply(from.State)
 		before := r.state()
@@ -151,7 +156,7 @@ func TestCutOff(t *testing.T) {
 	states := base.states()
 	for n := range states {
 		from, to := states[n], states[(n+1)%len(states)]
-		for k := 1; ; k += 5 {
+		for k := 1; ; k += stride(from, to) {
 			r := base.again()
 			r.apply(from.State)
 			hit := r.failAt(k, true)
@@ -167,5 +172,65 @@ func TestCutOff(t *testing.T) {
 				t.Fatalf("%s -> %s, cut off at write %d (-fresh +converged):\n%s", from.name, to.name, k, diff)
 			}
 		}
+	}
+}
+
+// TestCutOffAtBirth ends the process between a link and its mark, on every way on which
+// links come into being.
+func TestCutOffAtBirth(t *testing.T) {
+	base := newRig(t)
+	for _, to := range []*desired.State{state(base.wg0()), state(base.wg0(netns("blue")))} {
+		for _, next := range []*desired.State{to, state(), state(base.wg0(netns("green")))} {
+			for _, userspace := range []bool{false, true} {
+				r := base.again()
+				before := r.state()
+				r.options.Userspace = userspace
+				r.host.Fault = func(write string) error {
+					if write == "setting link wg0" {
+						return wireguardtest.ErrKilled
+					}
+					return nil
+				}
+				if err := r.do(r.plan(to)); err == nil {
+					t.Fatal("the process was not killed")
+				}
+				r.host.Fault = nil
+				r.apply(next)
+				fresh := base.again()
+				fresh.apply(next)
+				if diff := cmp.Diff(fresh.state(), r.state()); diff != "" {
+					t.Fatalf("converged (-fresh +have):\n%s", diff)
+				}
+				r.apply(state())
+				if diff := cmp.Diff(before, r.state()); diff != "" {
+					t.Fatalf("removed (-before +after):\n%s", diff)
+				}
+			}
+		}
+	}
+}
+
+// TestForeignNamespace uses a namespace that somebody else made, and leaves it there,
+// unless it went in between and had to be made.
+func TestForeignNamespace(t *testing.T) {
+	r := newRig(t)
+	if err := r.host.Add("blue"); err != nil {
+		t.Fatal(err)
+	}
+	before := r.state()
+	want := state(r.wg0(netns("blue")))
+	r.apply(want)
+	r.apply(state())
+	if diff := cmp.Diff(before, r.state()); diff != "" {
+		t.Errorf("foreign namespace (-before +after):\n%s", diff)
+	}
+	r.apply(want)
+	if err := r.host.Del("blue"); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(want)
+	r.apply(state())
+	if r.host.Has("blue") {
+		t.Error("the namespace that vpnctl made is left")
 	}
 }

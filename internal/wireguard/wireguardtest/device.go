@@ -85,6 +85,7 @@ func (d *devices) ConfigureDevice(name string, cfg wgtypes.Config) error {
 	if cfg.ReplacePeers {
 		panic("peers replaced: every session is lost")
 	}
+	d.h.Messages += messages(cfg.Peers)
 	begun := false
 	fault := func(write string) error {
 		err := d.h.fault(write)
@@ -109,6 +110,18 @@ func (d *devices) ConfigureDevice(name string, cfg wgtypes.Config) error {
 		d.h.setPeer(l.wg, p)
 	}
 	return nil
+}
+
+// messages is how many wgctrl makes of that: one, or one a peer where they are too many.
+func messages(peers []wgtypes.PeerConfig) int {
+	prefixes := 0
+	for i := range peers {
+		prefixes += len(peers[i].AllowedIPs)
+	}
+	if len(peers) > 32 || prefixes > 256 {
+		return len(peers)
+	}
+	return 1
 }
 
 func (h *Host) setDevice(l *link, cfg wgtypes.Config) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/resolver"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 	"github.com/vpnctl/vpnctl/internal/wireguard"
 )
@@ -40,11 +41,13 @@ type Host struct {
 	Used  map[int]bool            // UDP ports of others
 	Time  time.Time
 	Ran   []string // the lines of hooks that ran
+	// Messages counts what the WireGuard devices were sent.
+	Messages int
 	// HookFault fails a hook; nil never does.
 	HookFault func(line string) error
 
 	spaces map[string]*space
-	dns    map[string]wireguard.DNS
+	dns    map[string]resolver.Config
 	index  int // of the newest link
 	seq    int // of the newest peer
 	port   int // chosen last
@@ -64,7 +67,7 @@ func New() *Host {
 		Used:   map[int]bool{},
 		Time:   time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		spaces: map[string]*space{},
-		dns:    map[string]wireguard.DNS{},
+		dns:    map[string]resolver.Config{},
 		port:   firstPort,
 	}
 	s := h.addSpace("")
@@ -88,7 +91,7 @@ func (h *Host) Config(secrets backend.Secrets) wireguard.Config {
 		Devices:    h.Devices,
 		Namespaces: h,
 		Userspace:  h,
-		Resolver:   resolver{h},
+		Resolver:   dns{h},
 		Runner:     runner{h},
 		Probe:      probe{h},
 		Resolve:    h.resolve,
@@ -194,17 +197,17 @@ func (h *Host) resolve(_ context.Context, name string) ([]netip.Addr, error) {
 	return slices.Clone(addrs), nil
 }
 
-// resolver is the host's resolver.
-type resolver struct{ h *Host }
+// dns is the host's resolver.
+type dns struct{ h *Host }
 
-func (r resolver) Get(_ context.Context, iface string, _ int) (wireguard.DNS, error) {
+func (r dns) Get(_ context.Context, iface string, _ int) (resolver.Config, error) {
 	if r.h.NoResolver {
-		return wireguard.DNS{}, errors.ErrUnsupported
+		return resolver.Config{}, errors.ErrUnsupported
 	}
 	return r.h.dns[iface], nil
 }
 
-func (r resolver) Set(_ context.Context, iface string, _ int, c wireguard.DNS) error {
+func (r dns) Set(_ context.Context, iface string, _ int, c resolver.Config) error {
 	if err := r.h.fault("setting dns of " + iface); err != nil {
 		return err
 	}

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
-
-	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
 // String is the whole host. What is no configuration (indexes, handshakes, counters, the
@@ -25,7 +23,7 @@ func (h *Host) String() string {
 		h.spaces[name].print(&b)
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.dns)) {
-		fmt.Fprintf(&b, "dns %s: %s\n", name, h.dns[name])
+		fmt.Fprintf(&b, "dns %s: %s %s\n", name, h.dns[name].Servers, h.dns[name].Search)
 	}
 	return b.String()
 }
@@ -86,12 +84,10 @@ func (s *space) printRoutes(b *strings.Builder) {
 func (s *space) printRules(b *strings.Builder) {
 	var lines []string
 	for _, r := range s.rules {
-		lines = append(lines, fmt.Sprintf("%s %5d: %s proto %d\n", map[bool]string{false: "-4", true: "-6"}[r.IPv6], r.Priority, rule(r), r.Protocol))
+		lines = append(lines, fmt.Sprintf("%s %5d: %s proto %d\n", map[bool]string{false: "-4", true: "-6"}[r.IPv6], r.Priority, r, r.Protocol))
 	}
 	writeSorted(b, lines)
 }
-
-func rule(r rtnl.Rule) string { return r.String() }
 
 func (w *device) print(b *strings.Builder) {
 	b.WriteString("[Interface]\n")
