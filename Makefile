@@ -12,7 +12,9 @@ VULNDB := v0.0.0-20261105234957-e22db6528018
 GOTEST := go run ./hack/gotest
 VMRUN  := go run ./internal/lab/vm/cmd/vmrun -install ./cmd/vpnctl
 # Packages with tests that want Debian's own kernel.
-ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard ./internal/e2e
+ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard/... ./internal/e2e
+# Those that want systemd as well: a machine each.
+ON_SYSTEMD := ./internal/wireguard/userspace
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo setup test test-unit test-e2e lint cover fmt clean
@@ -37,8 +39,10 @@ test-unit: setup ## run the tests of all packages, with the race detector
 test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a virtual machine
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
+	$(GOTEST) -times $(VMRUN) -systemd $(ON_SYSTEMD) -- -test.v
 
 lint: ## run the linters, and look for known vulnerabilities
+	go mod tidy -diff
 	go run $(GOLANGCI) run
 	go run $(STATICCHECK) ./...
 	go run $(GOVULNCHECK) -db file://$$(go mod download -json golang.org/x/vulndb@$(VULNDB) | sed -n 's/.*"Dir": "\(.*\)",/\1/p')/data/osv ./...

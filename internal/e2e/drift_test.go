@@ -60,7 +60,7 @@ func TestCleared(t *testing.T) {
 	}
 	linux1.Ping("10.13.0.202")
 	for n, peer := range map[*node]string{linux1: linux2Key, linux2: linux1Key} {
-		if got := n.wgPeer("wg0", peer).preshared; got != psk {
+		if got := n.wgPeer(peer).preshared; got != psk {
 			t.Errorf("preshared key on %s is not the file's", n.Name())
 		}
 	}
@@ -70,7 +70,7 @@ func TestCleared(t *testing.T) {
 		n.converged()
 	}
 	for n, peer := range map[*node]string{linux1: linux2Key, linux2: linux1Key} {
-		if p := n.wgPeer("wg0", peer); p.preshared != "(none)" || p.keepalive != "off" {
+		if p := n.wgPeer(peer); p.preshared != "(none)" || p.keepalive != "off" {
 			t.Errorf("on %s preshared key set: %t, keepalive: %s", n.Name(), p.preshared != "(none)", p.keepalive)
 		}
 	}

@@ -53,7 +53,7 @@ func TestExampleHub(t *testing.T) {
 	}
 	// Keepalives alone bring the tunnels up.
 	hub.await("handshakes with both sites", func() bool {
-		return hub.wgPeer("wg0", eastKey).handshake > 0 && hub.wgPeer("wg0", westKey).handshake > 0
+		return hub.wgPeer(eastKey).handshake > 0 && hub.wgPeer(westKey).handshake > 0
 	})
 	eastpc, westpc := l.Host("eastpc"), l.Host("westpc")
 	eastpc.Ping("192.168.7.7")
@@ -61,10 +61,10 @@ func TestExampleHub(t *testing.T) {
 	eastpc.Ping("10.192.122.1")
 
 	want := []string{"10.10.10.230/32", "10.192.122.1/32", "10.192.122.4/32", "192.168.0.0/16"}
-	if diff := cmp.Diff(want, east.wgPeer("wg0", hubKey).allowedIPs); diff != "" {
+	if diff := cmp.Diff(want, east.wgPeer(hubKey).allowedIPs); diff != "" {
 		t.Errorf("allowed IPs of the hub on east (-want +got):\n%s", diff)
 	}
-	if n := len(east.wgPeers("wg0")); n != 1 {
+	if n := len(east.wgPeers()); n != 1 {
 		t.Errorf("east has %d peers, want the hub alone", n)
 	}
 	p := hub.peer("east")
@@ -87,8 +87,8 @@ func TestRoaming(t *testing.T) {
 	l, hub, east, _ := startHubExample(t)
 	hub.apply()
 	east.apply()
-	hub.await("a handshake", func() bool { return hub.wgPeer("wg0", eastKey).handshake > 0 })
-	first := hub.wgPeer("wg0", eastKey).endpoint
+	hub.await("a handshake", func() bool { return hub.wgPeer(eastKey).handshake > 0 })
+	first := hub.wgPeer(eastKey).endpoint
 
 	// The router forgets, and translates to other ports from now on.
 	router := l.Host("nateast")
@@ -96,12 +96,12 @@ func TestRoaming(t *testing.T) {
 	router.Run("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-p", "udp", "-j", "SNAT", "--to", "192.95.5.11:40000-40009")
 	router.Run("conntrack", "-D", "-p", "udp")
 	east.Ping("10.192.122.1")
-	roamed := hub.wgPeer("wg0", eastKey).endpoint
+	roamed := hub.wgPeer(eastKey).endpoint
 	if roamed == first || !strings.HasPrefix(roamed, "192.95.5.11:4000") {
 		t.Fatalf("endpoint of east on the hub was %s, is %s", first, roamed)
 	}
 	hub.converged()
-	if out := hub.apply(); out != "no changes\n" || hub.wgPeer("wg0", eastKey).endpoint != roamed {
+	if out := hub.apply(); out != "no changes\n" || hub.wgPeer(eastKey).endpoint != roamed {
 		t.Errorf("apply after roaming printed:\n%s", out)
 	}
 
@@ -111,7 +111,7 @@ func TestRoaming(t *testing.T) {
 	if out := east.apply(); !strings.Contains(out, "endpoint: 192.95.5.69:51820 -> 192.95.5.70:51820\n") {
 		t.Errorf("apply of another endpoint printed:\n%s", out)
 	}
-	if got := east.wgPeer("wg0", hubKey).endpoint; got != "192.95.5.70:51820" {
+	if got := east.wgPeer(hubKey).endpoint; got != "192.95.5.70:51820" {
 		t.Errorf("endpoint of the hub on east is %s", got)
 	}
 	east.Ping("10.192.122.1")

@@ -71,11 +71,11 @@ func TestExampleNAT(t *testing.T) {
 	})
 	step("wg", func(t *testing.T, linux1, linux2 *node) {
 		want := []string{"10.0.0.2/32", "10.13.0.0/16"}
-		p := linux1.wgPeer("wg0", linux2Key)
+		p := linux1.wgPeer(linux2Key)
 		if diff := cmp.Diff(want, p.allowedIPs); diff != "" || p.handshake == 0 {
 			t.Errorf("linux2 on linux1: handshake %d, allowed IPs (-want +got):\n%s", p.handshake, diff)
 		}
-		p = linux2.wgPeer("wg0", linux1Key)
+		p = linux2.wgPeer(linux1Key)
 		if diff := cmp.Diff([]string{"10.0.0.1/32"}, p.allowedIPs); diff != "" || p.handshake == 0 || p.keepalive != "25" {
 			t.Errorf("linux1 on linux2: %+v, allowed IPs (-want +got):\n%s", p, diff)
 		}
@@ -144,7 +144,7 @@ func changeNAT(t *testing.T, linux1, linux2 *node) {
 nat:
 `, 1)
 	ping := linux1.PingLoop("10.13.0.202")
-	handshake := linux1.wgPeer("wg0", linux2Key).handshake
+	handshake := linux1.wgPeer(linux2Key).handshake
 	for _, n := range []*node{linux1, linux2} {
 		n.has(text)
 		r := n.exits(1, "diff", siteFile)
@@ -160,7 +160,7 @@ nat:
 	if loss := ping.Stop(); loss.Lost != 0 {
 		t.Errorf("a change cost packets of an unchanged tunnel: %v", loss)
 	}
-	p := linux1.wgPeer("wg0", linux2Key)
+	p := linux1.wgPeer(linux2Key)
 	want := []string{"10.0.0.10/32", "10.0.0.2/32", "10.13.0.0/16", "10.14.0.0/16"}
 	if diff := cmp.Diff(want, p.allowedIPs); diff != "" || p.handshake != handshake {
 		t.Errorf("linux2 on linux1: handshake %d, was %d, allowed IPs (-want +got):\n%s", p.handshake, handshake, diff)

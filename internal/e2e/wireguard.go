@@ -18,11 +18,11 @@ type wgPeer struct {
 	keepalive  string // "off"
 }
 
-// wgPeers reads `wg show IF dump`, by public key.
-func (n *node) wgPeers(iface string) map[string]wgPeer {
+// wgPeers reads `wg show wg0 dump`, by public key.
+func (n *node) wgPeers() map[string]wgPeer {
 	n.t.Helper()
 	peers := make(map[string]wgPeer)
-	for line := range strings.Lines(n.Run("wg", "show", iface, "dump")) {
+	for line := range strings.Lines(n.Run("wg", "show", "wg0", "dump")) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(f) != 8 {
 			continue // the interface's own line has four
@@ -39,11 +39,11 @@ func (n *node) wgPeers(iface string) map[string]wgPeer {
 }
 
 // wgPeer returns one peer, which must be there.
-func (n *node) wgPeer(iface, key string) wgPeer {
+func (n *node) wgPeer(key string) wgPeer {
 	n.t.Helper()
-	p, ok := n.wgPeers(iface)[key]
+	p, ok := n.wgPeers()[key]
 	if !ok {
-		n.t.Fatalf("%s on %s has no peer %s", iface, n.Name(), key)
+		n.t.Fatalf("wg0 on %s has no peer %s", n.Name(), key)
 	}
 	return p
 }
