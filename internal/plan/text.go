@@ -46,11 +46,7 @@ func writeChange(b *strings.Builder, c backend.Change, colour Palette) {
 	}
 	fmt.Fprintf(b, "%s%c %s%s%s\n", colour.of(c.Action), c.Action, c.Object, colour.Reset, note)
 	for _, f := range c.Fields {
-		if c.Action == backend.Create {
-			fmt.Fprintf(b, "    %s: %s\n", f.Name, f.Want)
-			continue
-		}
-		fmt.Fprintf(b, "    %s: %s -> %s\n", f.Name, f.Have, f.Want)
+		writeField(b, f, c.Action)
 	}
 	switch {
 	case c.Impact.Level == backend.Disrupt:
@@ -58,6 +54,32 @@ func writeChange(b *strings.Builder, c backend.Change, colour Palette) {
 	case c.Impact.Level == backend.Reload && c.Impact.What != "":
 		// The mark is for what costs a session; this costs nobody anything.
 		fmt.Fprintf(b, "    %s\n", c.Impact.What)
+	}
+}
+
+// width is what a terminal shows of a line. A list that needs more gets a line an item.
+const width = 100
+
+// itemEnd is what backends put between the items of a list that may be long.
+const itemEnd = "; "
+
+func writeField(b *strings.Builder, f backend.Field, action backend.Action) {
+	value := f.Want.String()
+	if action != backend.Create {
+		value = f.Have.String() + " -> " + value
+	}
+	line := "    " + f.Name + ": " + value
+	if len(line) <= width || !strings.Contains(value, itemEnd) {
+		b.WriteString(line + "\n")
+		return
+	}
+	b.WriteString("    " + f.Name + ":\n")
+	sides := []string{f.Want.String()}
+	if action != backend.Create {
+		sides = []string{f.Have.String(), "-> " + f.Want.String()}
+	}
+	for _, side := range sides {
+		b.WriteString("      " + strings.ReplaceAll(side, itemEnd, "\n      ") + "\n")
 	}
 }
 

@@ -84,6 +84,36 @@ func TestTextOfOne(t *testing.T) {
 	}
 }
 
+func TestTextOfLongLists(t *testing.T) {
+	rule := strings.Repeat("x", 50)
+	field := func(have, want backend.Value) []backend.Field {
+		return []backend.Field{{Name: "nat/POSTROUTING", Have: have, Want: want}}
+	}
+	two := backend.Text(rule + "; " + rule)
+	tests := []struct {
+		name   string
+		change backend.Change
+		want   string
+	}{
+		{"fits", backend.Change{Action: backend.Create, Object: "o", Fields: field(backend.Value{}, backend.Text("a; b"))},
+			"+ o\n    nat/POSTROUTING: a; b\n"},
+		{"created", backend.Change{Action: backend.Create, Object: "o", Fields: field(backend.Value{}, two)},
+			"+ o\n    nat/POSTROUTING:\n      " + rule + "\n      " + rule + "\n"},
+		{"updated", backend.Change{Action: backend.Update, Object: "o", Fields: field(two, backend.Text("a"))},
+			"~ o\n    nat/POSTROUTING:\n      " + rule + "\n      " + rule + "\n      -> a\n"},
+		{"no list", backend.Change{Action: backend.Create, Object: "o", Fields: field(backend.Value{}, backend.Text(rule+rule))},
+			"+ o\n    nat/POSTROUTING: " + rule + rule + "\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, _, _ := strings.Cut(one(tt.change).Text(plan.Palette{}), "plan:")
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("text (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // Colour is beside the text: without it, the same is said.
 func TestTextInColour(t *testing.T) {
 	marks := plan.Palette{Create: "<c>", Update: "<u>", Delete: "<d>", Cost: "<!>", Reset: "</>"}
