@@ -100,7 +100,7 @@ func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request, sh
 	}
 	if err == nil && out.Result == plan.Applied {
 		s := plan.Summarize(out.Plan.Changes())
-		g.print("applied: %d created, %d updated, %d deleted in %s\n", s.Create, s.Update, s.Delete, out.Took.Round(10*time.Millisecond))
+		g.print("applied: %d created, %d updated, %d deleted in %s\n", s.Create, s.Update, s.Delete, out.Took.Round(time.Millisecond))
 	}
 	return err
 }
