@@ -23,6 +23,16 @@ func TestFileRefusals(t *testing.T) {
 			},
 		},
 		{
+			name:  "a value that is read as an alias is not repeated",
+			whole: true,
+			yaml: `version: 1
+site: *secret
+`,
+			want: []string{
+				`f:2:7: an alias leads nowhere; a value that begins with * needs quotes`,
+			},
+		},
+		{
 			name:  "not UTF-8 is told by its place",
 			whole: true,
 			yaml:  "version: 1\nsite: \"\xff\"\n",

@@ -83,13 +83,13 @@ func readDocument(name string, src []byte) (root *yaml.Node, problem *source.Err
 	case errors.Is(err, io.EOF), err == nil && len(doc.Content) == 0:
 		return nil, whole(name, errors.New("the file is empty; it must hold version, site and nodes at least"))
 	case err != nil:
-		return nil, syntaxError(name, err)
+		return nil, syntaxError(name, src, err)
 	}
 	switch err := dec.Decode(&next); {
 	case err == nil:
 		return nil, at(name, next.Line, max(1, next.Column), errors.New("a second YAML document begins here, and a topology is one"))
 	case !errors.Is(err, io.EOF):
-		return nil, syntaxError(name, err)
+		return nil, syntaxError(name, src, err)
 	}
 	return doc.Content[0], nil
 }
@@ -97,8 +97,17 @@ func readDocument(name string, src []byte) (root *yaml.Node, problem *source.Err
 // yamlLine finds the line in a message of the YAML library.
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
 
-func syntaxError(name string, err error) *source.Error {
+// noAnchor is what the YAML library says of an alias that leads nowhere.
+var noAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
+
+func syntaxError(name string, src []byte, err error) *source.Error {
 	line, what := 1, err.Error()
+	if m := noAnchor.FindStringSubmatch(what); m != nil {
+		// Most often that is a value without its quotes, and it may be a secret.
+		before, _, _ := bytes.Cut(src, []byte("*"+m[1]))
+		column := 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
+		return at(name, 1+bytes.Count(before, []byte("\n")), column, errors.New("an alias leads nowhere; a value that begins with * needs quotes"))
+	}
 	if m := yamlLine.FindStringSubmatch(what); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			line = n
