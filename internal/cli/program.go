@@ -134,7 +134,7 @@ the topology wants with what the host has, and changes only what differs.`,
 	}
 	root.AddCommand(
 		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(),
-		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), userspaceCommand(),
+		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), g.manCommand(), userspaceCommand(),
 	)
 	return root
 }
