@@ -15,7 +15,8 @@ type secretKind int
 const (
 	password secretKind = iota
 	preshared
-	privateKey
+	privateKey // of a certificate, which a passphrase may protect
+	tunnelKey  // of WireGuard, which knows no passphrase
 	public
 )
 

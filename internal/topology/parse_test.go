@@ -238,6 +238,14 @@ firewall: {cc: {open_ports: true}}
 			},
 		},
 		{
+			name: "a passphrase where a key has none",
+			yaml: `wireguard: {wg0: {members: {a: {public_key: K1, private_key: {file: k, passphrase: {env: P}}}}}}
+`,
+			want: []string{
+				`f:4:114: wireguard.wg0.members.a.private_key: unknown key; allowed are command, credential, env, file, value`,
+			},
+		},
+		{
 			name: "values that are empty, of the wrong kind or too long",
 			yaml: `site: [s]
 firewall: {a: {open_ports: }}

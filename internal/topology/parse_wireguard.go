@@ -18,7 +18,7 @@ var memberDefaults = fields[Member]{
 	"netns":                func(m *Member, v *value) { v.nameOf(&m.NetNS, namespaceNames) },
 	"hooks":                func(m *Member, v *value) { decode(v, hookFields, &m.Hooks) },
 	"persistent_keepalive": func(m *Member, v *value) { v.keepalive(&m.PersistentKeepalive) },
-	"private_key":          func(m *Member, v *value) { v.secret(&m.PrivateKey, privateKey) },
+	"private_key":          func(m *Member, v *value) { v.secret(&m.PrivateKey, tunnelKey) },
 }
 
 // memberFields are what each member says for itself, besides the defaults.
