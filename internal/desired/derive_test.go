@@ -64,7 +64,7 @@ func TestDerive(t *testing.T) {
 			masquerade 10.0.0.0/16 out ens224
 			forward from 10.13.0.0/16 out wg0 answers
 			forward in wg0 to 10.13.0.0/16
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/conf/all/send_redirects=0
 			sysctl net/ipv4/ip_forward=1
 			file /etc/iproute2/rt_protos.d/vpnctl.conf 0644
@@ -75,7 +75,7 @@ func TestDerive(t *testing.T) {
 			  peer phone [10.10.10.230/32]
 			  peer west [10.192.122.4/32 192.168.0.0/16]
 			forward in wg0 out wg0 family 4
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/conf/all/send_redirects=0
 			sysctl net/ipv4/ip_forward=1
 			file /etc/iproute2/rt_protos.d/vpnctl.conf 0644
@@ -85,7 +85,7 @@ func TestDerive(t *testing.T) {
 			  peer hub [10.10.10.230/32 10.192.122.1/32 10.192.122.4/32 192.168.0.0/16] endpoint 192.95.5.69 51820 keepalive 25s
 			forward from 10.192.124.0/24 out wg0
 			forward in wg0 to 10.192.124.0/24
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/conf/all/send_redirects=0
 			sysctl net/ipv4/ip_forward=1
 			file /etc/iproute2/rt_protos.d/vpnctl.conf 0644
@@ -95,7 +95,7 @@ func TestDerive(t *testing.T) {
 			  peer hub [10.10.10.230/32 10.192.122.1/32 10.192.122.3/32 10.192.124.0/24] endpoint 192.95.5.69 51820 keepalive 25s
 			forward from 192.168.0.0/16 out wg0
 			forward in wg0 to 192.168.0.0/16
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/conf/all/send_redirects=0
 			sysctl net/ipv4/ip_forward=1
 			file /etc/iproute2/rt_protos.d/vpnctl.conf 0644
@@ -192,7 +192,7 @@ func TestDeriveNothing(t *testing.T) {
 }
 
 func TestStateAsJSON(t *testing.T) {
-	want := derive(t, example(t, "wireguard-nat.yaml"), "linux2")
+	want := derive(t, meshOf("", map[string]string{"a": "", "b": ""}), "a")
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -203,6 +203,9 @@ func TestStateAsJSON(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, addrs); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if want := `"public_key":"` + keyOf("priv b").PublicKey().String() + `"`; !strings.Contains(string(text), want) {
+		t.Errorf("no %s in %s", want, text)
 	}
 	if string(want.Files[0].Data) != "# Written by vpnctl; changes are overwritten.\n118\tvpnctl\n" {
 		t.Errorf("file holds %q", want.Files[0].Data)

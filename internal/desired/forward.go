@@ -21,8 +21,8 @@ func (d *deriver) netfilter(networks []network, interfaces []Interface) Netfilte
 		f := forwarder{deriver: d, network: &networks[n], iface: i, masquerades: nf.Masquerades}
 		forwards := f.forwards()
 		nf.Forwards = append(nf.Forwards, forwards...)
-		if len(forwards) > 0 || f.masquerading() {
-			nf.Clamps = append(nf.Clamps, Clamp{Object: d.object("clamp", i.Name), Interface: i.Name})
+		if family, ok := f.carried(forwards); ok {
+			nf.Clamps = append(nf.Clamps, Clamp{Object: d.object("clamp", i.Name), Interface: i.Name, Family: family})
 		}
 		nf.AntiSpoofs = append(nf.AntiSpoofs, d.antiSpoofs(i)...)
 	}
@@ -134,15 +134,38 @@ func (f *forwarder) masked() prefixSet {
 	return s
 }
 
-// masquerading reports whether a nat rule carries this tunnel's traffic.
-func (f *forwarder) masquerading() bool {
+// carried reports whether the interface carries others' packets, let through by a forward
+// or translated, and of which family: 0 for both.
+func (f *forwarder) carried(forwards []Forward) (family int, ok bool) {
+	v4, v6 := f.masquerading(false), f.masquerading(true)
+	for i := range forwards {
+		is4, is6 := forwards[i].families()
+		v4, v6 = v4 || is4, v6 || is6
+	}
+	return familyOf(v4, v6)
+}
+
+// familyOf is how an entry names the families that it is for, false where it is for none.
+func familyOf(v4, v6 bool) (family int, ok bool) {
+	switch {
+	case v4 && v6:
+		return 0, true
+	case v4:
+		return 4, true
+	}
+	return 6, v6
+}
+
+// masquerading reports whether a nat rule carries this tunnel's traffic of one family.
+func (f *forwarder) masquerading(v6 bool) bool {
 	if len(f.masquerades) == 0 {
 		return false
 	}
-	peers, sources := f.tunnelled(), f.masked()
+	peers, sources := ofFamily(f.tunnelled(), v6), f.masked()
 	inside := setOf(peers)
-	return slices.ContainsFunc(peers, sources.covers) ||
-		slices.ContainsFunc(f.masquerades, func(m Masquerade) bool { return m.Out == f.iface.Name || inside.covers(m.Source) })
+	return slices.ContainsFunc(peers, sources.covers) || slices.ContainsFunc(f.masquerades, func(m Masquerade) bool {
+		return m.Source.Addr().Is6() == v6 && (m.Out == f.iface.Name || inside.covers(m.Source))
+	})
 }
 
 // owned lets the peers and the networks that the node owns reach each other, in one
@@ -220,13 +243,7 @@ func (f *forwarder) relayed() (family int, ok bool) {
 			v4, v6 = v4 || has(reach, false), v6 || has(reach, true)
 		}
 	}
-	switch {
-	case v4 && v6:
-		return 0, true
-	case v4:
-		return 4, true
-	}
-	return 6, v6
+	return familyOf(v4, v6)
 }
 
 // speak counts the peers that have addresses of a family.

@@ -40,19 +40,19 @@ func TestForwards(t *testing.T) {
 		{"hub of one member forwards nothing", meshOf("    hub: a\n", map[string]string{"a": "", "b": ""}), "a", ""},
 		{"hub", meshOf("    hub: a\n", three), "a", `
 			forward in wg0 out wg0
-			clamp wg0
+			clamp out wg0
 			sysctl net/ipv4/ip_forward=1
 			sysctl net/ipv6/conf/all/forwarding=1
 			`},
 		{"spoke", meshOf("    hub: a\n", three), "b", ""},
 		{"only one in reach of a foreign peer", meshOf(phone(", via: [b]"), three), "b", `
 			forward in wg0 out wg0 family 4
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"first of two", meshOf(phone(", via: [b, a]"), three), "b", `
 			forward in wg0 out wg0 family 4
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"second of two", meshOf(phone(", via: [b, a]"), three), "a", ""},
@@ -60,7 +60,7 @@ func TestForwards(t *testing.T) {
 		{"all have the foreign peer and say so", meshOf(phone(", via: [a, b, d]"), three), "a", ""},
 		{"spoke with a foreign peer", meshOf("    hub: a\n"+phone(", via: [b]"), three), "b", `
 			forward in wg0 out wg0 family 4
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"spoke beside the hub", meshOf("    hub: a\n"+phone(", via: [b, a]"), three), "b", ""},
@@ -69,7 +69,7 @@ func TestForwards(t *testing.T) {
 			forward from fd01::/32 out wg0
 			forward in wg0 to 10.1.0.0/16
 			forward in wg0 to fd01::/32
-			clamp wg0
+			clamp out wg0
 			sysctl net/ipv4/ip_forward=1
 			sysctl net/ipv6/conf/all/forwarding=1
 			`},
@@ -78,7 +78,7 @@ func TestForwards(t *testing.T) {
 			"nat: {a: [{source: [10.0.0.0/15, 10.2.0.0/16], out: auto}]}\n", "a", `
 			forward from 10.1.0.0/16 out wg0 answers
 			forward in wg0 to 10.1.0.0/16
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"network behind nat for some", only4(map[string]string{"a": ", networks: [10.1.0.0/16]", "b": ", networks: [10.2.0.0/17, 10.2.128.0/17]", "d": ""}) +
@@ -86,29 +86,29 @@ func TestForwards(t *testing.T) {
 			forward from 10.1.0.0/16 out wg0 answers
 			forward from 10.1.0.0/16 out wg0 to 10.2.0.0/16
 			forward in wg0 to 10.1.0.0/16
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"nat into the tunnel hides nobody in it", only4(map[string]string{"a": ", networks: [10.1.0.0/16]", "b": ""}) +
 			"nat: {a: [{source: [10.0.0.0/8], out: wg0}]}\n", "a", `
 			forward from 10.1.0.0/16 out wg0
 			forward in wg0 to 10.1.0.0/16
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"nat of another node", only4(map[string]string{"a": ", networks: [10.1.0.0/16]", "b": ""}) +
 			"nat: {b: [{source: [10.0.0.0/8], out: auto}]}\n", "a", `
 			forward from 10.1.0.0/16 out wg0
 			forward in wg0 to 10.1.0.0/16
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"nat for the tunnel's members", meshOf("nat: {a: [{source: [10.0.0.0/24], out: auto}]}\n", three), "a", `
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"nat for one member", meshOf("nat: {a: [{source: [10.0.0.2/32], out: auto}]}\n", three), "a", `
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"nat for others", meshOf("nat: {a: [{source: [10.7.0.0/24], out: auto}]}\n", three), "a", `
@@ -119,14 +119,14 @@ func TestForwards(t *testing.T) {
 			forward from ::/0 out wg0 to fd00::2/128 answers
 			forward in wg0 from 10.0.0.2/32 to 0.0.0.0/0
 			forward in wg0 from fd00::2/128 to ::/0
-			clamp wg0
+			clamp out wg0
 			sysctl net/ipv4/ip_forward=1
 			sysctl net/ipv6/conf/all/forwarding=1
 			`},
 		{"everybody's way to everywhere", meshOf("", map[string]string{"a": ", allowed_ips: [10.0.0.1/32, 0.0.0.0/0]", "b": "", "d": ""}), "a", `
 			forward from 0.0.0.0/0 out wg0 answers
 			forward in wg0 to 0.0.0.0/0
-			clamp wg0
+			clamp out wg0 family 4
 			sysctl net/ipv4/ip_forward=1
 			`},
 		{"allowed_ips that are its own", meshOf("", map[string]string{"a": ", allowed_ips: [10.0.0.1/32]", "b": ""}), "a", ""},

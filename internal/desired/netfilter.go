@@ -49,11 +49,15 @@ type Forward struct {
 	Answers bool `json:"answers,omitempty"`
 }
 
-// Clamp lowers the MSS of forwarded TCP through an interface, both ways, both families.
+// Clamp lowers the MSS of forwarded TCP, both ways: of all that passes an interface, or
+// of what a policy protects between Local and Remote. A prefix that is not valid is any.
 type Clamp struct {
-	Object    string `json:"object"`
-	Interface string `json:"interface"`
-	MSS       int    `json:"mss,omitempty"` // 0: from the path MTU
+	Object    string       `json:"object"`
+	Interface string       `json:"interface,omitempty"` // "": a policy's traffic
+	Local     netip.Prefix `json:"local"`
+	Remote    netip.Prefix `json:"remote"`
+	Family    int          `json:"family,omitempty"` // 4 or 6; 0: both
+	MSS       int          `json:"mss,omitempty"`    // 0: from the path MTU
 }
 
 // AntiSpoof is what wg-quick(8) sets beside a full tunnel: packets for the interface's

@@ -150,7 +150,13 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 		b.WriteString("\n")
 	}
 	for _, c := range n.Clamps {
-		fmt.Fprintf(b, "clamp %s\n", c.Interface)
+		b.WriteString("clamp")
+		option(b, "out", c.Interface)
+		option(b, "local", c.Local)
+		option(b, "remote", c.Remote)
+		option(b, "family", c.Family)
+		option(b, "mss", c.MSS)
+		b.WriteString("\n")
 	}
 	for _, a := range n.AntiSpoofs {
 		fmt.Fprintf(b, "anti-spoof %s %v mark %d\n", a.Interface, a.Addresses, a.Mark)

@@ -140,7 +140,7 @@ func answers(r rule) rule {
 
 // forward lets through what one entry names.
 func (r *renderer) forward(w desired.Forward) {
-	if !r.forwards(w) {
+	if !r.speaks(w.Family, w.From, w.To) {
 		return
 	}
 	one := rule{optJump: "ACCEPT"}
@@ -166,27 +166,59 @@ func (r *renderer) forward(w desired.Forward) {
 	r.add("filter", "FORWARD", w.Object, one)
 }
 
-// forwards reports whether an entry concerns this family.
-func (r *renderer) forwards(w desired.Forward) bool {
-	for _, p := range []netip.Prefix{w.From, w.To} {
+// speaks reports whether an entry concerns this family: its prefixes say it, or else the
+// number.
+func (r *renderer) speaks(family int, prefixes ...netip.Prefix) bool {
+	for _, p := range prefixes {
 		if p.IsValid() && !r.is(p.Addr()) {
 			return false
 		}
 	}
-	return w.Family == 0 || (w.Family == 6) == (r.family == IPv6)
+	return family == 0 || (family == 6) == (r.family == IPv6)
 }
 
-// clamp lowers the MSS of connections through an interface in both directions, for each
-// end announces its own. The target never raises one.
+// clamp lowers the MSS of connections in both directions, for each end announces its own.
+// The target never raises one.
 func (r *renderer) clamp(c desired.Clamp) {
-	for _, opt := range []string{optOut, optIn} {
-		one := rule{opt: quote(c.Interface), optProto: "tcp", "tcp --tcp-flags": "RST,SYN SYN", optJump: "TCPMSS"}
+	if !r.speaks(c.Family, c.Local, c.Remote) {
+		return
+	}
+	for _, dir := range []string{"out", "in"} {
+		one := rule{optProto: "tcp", "tcp --tcp-flags": "RST,SYN SYN", optJump: "TCPMSS"}
+		switch {
+		case c.Interface != "" && dir == "out":
+			one[optOut] = quote(c.Interface)
+		case c.Interface != "":
+			one[optIn] = quote(c.Interface)
+		default:
+			policy(one, dir)
+		}
+		one.between(c.Local, c.Remote, dir)
 		if c.MSS == 0 {
 			one["TCPMSS --clamp-mss-to-pmtu"] = ""
 		} else {
 			one["TCPMSS --set-mss"] = strconv.Itoa(c.MSS)
 		}
 		r.add("mangle", "FORWARD", c.Object, one)
+	}
+}
+
+// policy restricts a rule to what a policy of IPsec protects in one direction.
+func policy(r rule, dir string) {
+	r["policy --dir"], r["policy --pol"] = dir, "ipsec"
+}
+
+// between restricts a rule to what goes from a local prefix to a remote one, or comes from
+// there; one that is not valid is any.
+func (r rule) between(local, remote netip.Prefix, dir string) {
+	if dir == "in" {
+		local, remote = remote, local
+	}
+	if local.IsValid() {
+		r.set(optSource, normalPrefix(local.String()))
+	}
+	if remote.IsValid() {
+		r.set(optDest, normalPrefix(remote.String()))
 	}
 }
 

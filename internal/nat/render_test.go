@@ -77,6 +77,28 @@ COMMIT
 			}},
 			v4: clamps, v6: clamps,
 		},
+		"clamp of one family": {
+			netfilter: desired.Netfilter{Clamps: []desired.Clamp{{Object: "nat/linux2/clamp/wg0", Interface: "wg0", Family: 6}}},
+			v6: `*mangle
+:VPNCTL-FORWARD - [0:0]
+-A VPNCTL-FORWARD -o wg0 -p tcp -m tcp --tcp-flags RST,SYN SYN -m comment --comment nat/linux2/clamp/wg0 -j TCPMSS --clamp-mss-to-pmtu
+-A VPNCTL-FORWARD -i wg0 -p tcp -m tcp --tcp-flags RST,SYN SYN -m comment --comment nat/linux2/clamp/wg0 -j TCPMSS --clamp-mss-to-pmtu
+-I FORWARD 1 -m comment --comment vpnctl -j VPNCTL-FORWARD
+COMMIT
+`,
+		},
+		"clamp of what policies protect": {
+			netfilter: desired.Netfilter{Clamps: []desired.Clamp{
+				{Object: "nat/linux2/clamp/ipsec/hq", Local: prefix("10.10.0.0/24"), Remote: prefix("10.14.0.0/24"), MSS: 1366},
+			}},
+			v4: `*mangle
+:VPNCTL-FORWARD - [0:0]
+-A VPNCTL-FORWARD -s 10.10.0.0/24 -d 10.14.0.0/24 -p tcp -m policy --dir out --pol ipsec -m tcp --tcp-flags RST,SYN SYN -m comment --comment nat/linux2/clamp/ipsec/hq -j TCPMSS --set-mss 1366
+-A VPNCTL-FORWARD -s 10.14.0.0/24 -d 10.10.0.0/24 -p tcp -m policy --dir in --pol ipsec -m tcp --tcp-flags RST,SYN SYN -m comment --comment nat/linux2/clamp/ipsec/hq -j TCPMSS --set-mss 1366
+-I FORWARD 1 -m comment --comment vpnctl -j VPNCTL-FORWARD
+COMMIT
+`,
+		},
 		"anti-spoof": {
 			netfilter: desired.Netfilter{AntiSpoofs: []desired.AntiSpoof{{
 				Object: "nat/linux2/anti-spoof/wg0", Interface: "wg0", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Mark: 51820,

@@ -44,7 +44,8 @@ func randomState(r *rand.Rand) *desired.State {
 			desired.Forward{Object: object("forward", net+"->wg0"), Out: "wg0", From: prefix(net), Answers: r.IntN(2) == 0})
 	})
 	each([]string{"wg0", "wg1"}, func(name string) {
-		n.Clamps = append(n.Clamps, desired.Clamp{Object: object("clamp", name), Interface: name, MSS: 1380 * r.IntN(2)})
+		n.Clamps = append(n.Clamps, desired.Clamp{Object: object("clamp", name), Interface: name, MSS: 1380 * r.IntN(2),
+			Family: []int{0, 4, 6}[r.IntN(3)]})
 		n.Inner = append(n.Inner, name)
 	})
 	each([]string{"10.0.0.1", "fd00::1"}, func(addr string) {
