@@ -65,7 +65,7 @@ func (g *globals) render(ctx context.Context, file string, show bool) ([]rendere
 	if _, err := node.Identify(t, node.Hints{Flag: g.node}); err != nil {
 		return nil, &usageError{err}
 	}
-	var source desired.Source = desired.Masked
+	source := desired.Masked
 	reveal := func(secret.ID) (string, bool) { return "", false }
 	if show {
 		dir, _, err := whereIs(file)

@@ -1,0 +1,170 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// transition leads a host from one topology to another; "" is none, to which destroy leads.
+type transition struct {
+	host, node, from, to string
+}
+
+// tmp writes a topology to a file of its own.
+func tmp(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func example(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "examples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// transitions lead over the examples and to changes of them.
+func transitions(t *testing.T) map[string]transition {
+	t.Helper()
+	exampleNAT, exampleHub := example(t, "wireguard-nat.yaml"), example(t, "wireguard-hub.yaml")
+	change := strings.NewReplacer(
+		"listen_port: 51820", "listen_port: 51900",
+		"networks: [10.13.0.0/16]", "networks: [10.13.0.0/17, 'fd13::/64']",
+		"persistent_keepalive: 25s", "persistent_keepalive: 15s",
+		"out: ens224", "out: ens224, snat: 10.13.0.201",
+		"[10.0.0.1/24]", "[10.0.0.1/24, 'fd00::1/64']",
+		"[192.168.0.0/16]", "[192.168.0.0/17]",
+		"[10.10.10.230/32]", "[10.10.10.231/32]",
+	)
+	otherNAT, otherHub := change.Replace(exampleNAT), change.Replace(exampleHub)
+	out := map[string]transition{}
+	for _, pair := range []struct{ name, node, from, to string }{
+		{"nat", "linux1", exampleNAT, otherNAT}, {"nat", "linux2", exampleNAT, otherNAT},
+		{"hub", "hub", exampleHub, otherHub}, {"hub", "east", exampleHub, otherHub}, {"hub", "west", exampleHub, otherHub},
+	} {
+		from, to := tmp(t, "site.yaml", pair.from), tmp(t, "site.yaml", pair.to)
+		name := pair.name + " " + pair.node
+		host := "linux1" // east is behind NAT: any host
+		if pair.node == "linux2" {
+			host = "linux2"
+		}
+		out[name+" first"] = transition{host, pair.node, "", from}
+		out[name+" change"] = transition{host, pair.node, from, to}
+		out[name+" back"] = transition{host, pair.node, to, from}
+		out[name+" destroy"] = transition{host, pair.node, to, ""}
+	}
+	return out
+}
+
+func (tr transition) machine(t *testing.T) *machine {
+	m := newMachine(tr.host, t.TempDir())
+	if tr.host == "linux2" {
+		m.link("ens224", "10.13.0.201/16")
+	}
+	return m
+}
+
+// apply leads a machine to a topology.
+func (tr transition) apply(t *testing.T, m *machine, file string) result {
+	t.Helper()
+	if file == "" {
+		return m.vpnctl(t.TempDir(), "", "destroy", "--yes")
+	}
+	return m.vpnctl(t.TempDir(), "", "apply", "--node", tr.node, file)
+}
+
+func (tr transition) mustApply(t *testing.T, m *machine, file string) {
+	t.Helper()
+	if r := tr.apply(t, m, file); r.code != 0 {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// remembered is what of the state folder decides what later applies do.
+func (m *machine) remembered(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, name := range []string{"applied.json", "memory.json", "journal"} {
+		data, err := os.ReadFile(filepath.Join(m.state, name))
+		if err == nil {
+			b.WriteString(name + "\n" + string(data))
+		}
+	}
+	return b.String()
+}
+
+// TestFaults: whichever write of an apply fails, the host and what is remembered of it are as
+// before; and where vpnctl is killed there instead, the next apply converges.
+func TestFaults(t *testing.T) {
+	for name, tr := range transitions(t) {
+		t.Run(name, func(t *testing.T) {
+			direct := tr.machine(t)
+			tr.mustApply(t, direct, tr.from)
+			direct.failAt(0)
+			tr.mustApply(t, direct, tr.to)
+			writes := direct.repair()
+			if writes == 0 {
+				t.Fatal("nothing was written")
+			}
+			for k := 1; k <= writes; k++ {
+				tr.failed(t, k)
+				tr.killed(t, k, direct.String())
+			}
+			t.Logf("%d writes", writes)
+		})
+	}
+}
+
+// failed fails the k-th write.
+func (tr transition) failed(t *testing.T, k int) {
+	t.Helper()
+	m := tr.machine(t)
+	tr.mustApply(t, m, tr.from)
+	before, remembered := m.String(), m.remembered(t)
+	m.failAt(k)
+	r := tr.apply(t, m, tr.to)
+	m.repair()
+	if r.code != 4 || !strings.Contains(r.stderr, "injected fault; everything that was done has been undone") {
+		t.Fatalf("write %d failed: exit code %d, %s", k, r.code, r.stderr)
+	}
+	if diff := cmp.Diff(before, m.String()); diff != "" {
+		t.Fatalf("write %d failed, host (-before +after):\n%s", k, diff)
+	}
+	if diff := cmp.Diff(remembered, m.remembered(t)); diff != "" {
+		t.Fatalf("write %d failed, state (-before +after):\n%s", k, diff)
+	}
+}
+
+// killed kills vpnctl ahead of the k-th write.
+func (tr transition) killed(t *testing.T, k int, want string) {
+	t.Helper()
+	m := tr.machine(t)
+	tr.mustApply(t, m, tr.from)
+	m.killAt(k)
+	r := tr.apply(t, m, tr.to)
+	m.repair()
+	if r.code != exitKilled {
+		t.Fatalf("killed at write %d: exit code %d", k, r.code)
+	}
+	if r := m.vpnctl(t.TempDir(), "", "status"); !strings.HasPrefix(r.stderr, "warning: an apply of 2026-01-02T03:04:05Z was cut off: ") {
+		t.Fatalf("killed at write %d: status says nothing of it: %q", k, r.stderr)
+	}
+	tr.mustApply(t, m, tr.to)
+	if diff := cmp.Diff(want, m.String()); diff != "" {
+		t.Fatalf("killed at write %d, applied again (-direct +again):\n%s", k, diff)
+	}
+	tr.mustApply(t, m, "")
+	if diff := cmp.Diff(tr.machine(t).String(), m.String()); diff != "" {
+		t.Fatalf("killed at write %d, applied again and destroyed (-before +after):\n%s", k, diff)
+	}
+}
