@@ -62,6 +62,9 @@ When a step fails, or apply is interrupted, everything done so far is undone.`,
 			if err != nil {
 				return err
 			}
+			if done, err := g.applyUnchanged(cmd.Context(), w, &f, args); done || err != nil {
+				return err
+			}
 			s, err := g.site(cmd.Context(), w, args)
 			if err != nil {
 				return err

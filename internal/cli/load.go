@@ -88,7 +88,7 @@ func openFile(file string) []string {
 
 // loadFile reads a topology and derives what this host shall be.
 func (g *globals) loadFile(ctx context.Context, v *vault.Vault, file string) (*site, error) {
-	t, src, _, err := g.readTopology(file)
+	t, src, warnings, err := g.readTopology(file)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (g *globals) loadFile(ctx context.Context, v *vault.Vault, file string) (*s
 	}
 	return &site{topology: t, node: name, state: want, record: &state.Applied{
 		Site: t.Site, Node: name, At: g.Now().UTC().Truncate(time.Second), File: path, Dir: dir,
-		Topology: string(text), Secrets: s.carried, State: want,
+		Topology: string(text), Secrets: s.carried, State: want, Reading: s.reading(t, file, src, warnings),
 	}}, nil
 }
 
@@ -156,6 +156,10 @@ type secrets struct {
 	vault    *vault.Vault
 	kept     map[string]secret.ID // from an earlier apply, by path of the key
 	carried  map[string]secret.ID
+	files    []state.SecretFile
+	// once is set where a secret came from what cannot be asked twice without anybody
+	// noticing, or did not come.
+	once bool
 }
 
 var _ desired.Source = (*secrets)(nil)
@@ -174,6 +178,7 @@ func (s *secrets) Value(ref *secret.Ref) (secret.Value, error) {
 	if err == nil && ref.Origin != secret.File && !ref.Public {
 		s.carried[ref.Pos.Path] = s.vault.ID(v)
 	}
+	s.note(ref, v, err)
 	return v, err
 }
 

@@ -153,7 +153,7 @@ func TestRefusals(t *testing.T) {
 		if out := n.Run("ip", "-o", "link"); strings.Contains(out, "wg0") {
 			t.Errorf("refused, but not untouched:\n%s", out)
 		}
-		if out, err := n.Try("ls", "/var/lib/vpnctl/applied.json"); err == nil {
+		if out, err := n.Try("ls", "/var/lib/vpnctl/applied"); err == nil {
 			t.Errorf("refused, but remembered:\n%s", out)
 		}
 	})

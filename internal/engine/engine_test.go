@@ -467,7 +467,7 @@ func TestSavingFails(t *testing.T) {
 	b := newBench(t)
 	b.mustApply("a=1")
 	before := b.toy.host.String()
-	b.State.Files = failing{Disk: host.Disk{}, suffix: "applied.json", left: 1}.new()
+	b.State.Files = failing{Disk: host.Disk{}, suffix: "/applied", left: 1}.new()
 	_, err := b.apply("a=2")
 	var undone *UndoneError
 	if !errors.As(err, &undone) {

@@ -8,12 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
-	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/host"
-	"github.com/vpnctl/vpnctl/internal/secret"
 )
 
 // format is the version of what lies in the folder. A folder of a newer one is not
@@ -23,7 +20,7 @@ const format = "1"
 // The names below the folder.
 const (
 	formatFile  = "format"
-	appliedFile = "applied.json"
+	appliedFile = "applied"
 	memoryFile  = "memory.json"
 	journalFile = "journal"
 )
@@ -32,23 +29,11 @@ const (
 type Dir struct {
 	Path  string
 	Files host.Files
-}
 
-// Applied is what the last successful apply wanted.
-type Applied struct {
-	Site string    `json:"site"`
-	Node string    `json:"node"`
-	At   time.Time `json:"at"`
-	// File is where the topology was read from: a path, or "-". Dir is the folder to
-	// which the paths in it are relative.
-	File string `json:"file"`
-	Dir  string `json:"dir"`
-	// Topology is its text, without the secrets that it carried.
-	Topology string `json:"topology"`
-	// Secrets are the ids of those secrets, and of the ones that came from the
-	// environment, a command or a credential, by the path of their key.
-	Secrets map[string]secret.ID `json:"secrets,omitempty"`
-	State   *desired.State       `json:"state"`
+	last struct { // Applied's answer, and what it was read from
+		data    []byte
+		applied *Applied
+	}
 }
 
 // Check refuses a folder that a newer vpnctl wrote.
@@ -81,19 +66,6 @@ func (d *Dir) Init() error {
 	}
 	return d.write(formatFile, []byte(format+"\n"))
 }
-
-// Applied returns what was applied last, nil before the first apply.
-func (d *Dir) Applied() (*Applied, error) {
-	a := new(Applied)
-	found, err := d.read(appliedFile, a)
-	if !found || err != nil {
-		return nil, err
-	}
-	return a, nil
-}
-
-// SaveApplied remembers what was applied.
-func (d *Dir) SaveApplied(a *Applied) error { return d.save(appliedFile, a) }
 
 // Memory returns what the backends remember; see backend.Memory. It is never nil.
 func (d *Dir) Memory() (backend.Memory, error) {
