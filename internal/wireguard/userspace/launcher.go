@@ -11,6 +11,7 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/unit"
 
+	"github.com/vpnctl/vpnctl/internal/eventlog"
 	"github.com/vpnctl/vpnctl/internal/host"
 	"github.com/vpnctl/vpnctl/internal/unit"
 )
@@ -93,7 +94,7 @@ func (l Launcher) startUnit(ctx context.Context, m *unit.Manager, name string) e
 		Description: "WireGuard interface " + name + " of vpnctl",
 		Args:        []string{exe, Command, name},
 		Env:         []string{"PATH=" + host.Path},
-		Identifier:  identifier,
+		Identifier:  eventlog.Identifier,
 	}
 	err = await(ctx, func() error {
 		// The unit of a link that was deleted just now goes a moment after its process.

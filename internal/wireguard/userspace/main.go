@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"log/syslog"
 	"net"
 	"os"
 	"os/signal"
@@ -16,13 +15,12 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"github.com/vpnctl/vpnctl/internal/eventlog"
 )
 
 // Command is the hidden subcommand that runs Main; its only argument is the interface.
 const Command = "wireguard-userspace"
-
-// identifier is what the journal files the process under.
-const identifier = "vpnctl"
 
 // Main makes the interface and carries it until the link is deleted, SIGTERM comes or
 // the socket is taken away. What ends it otherwise is also left for the Launcher.
@@ -122,15 +120,10 @@ func accept(l net.Listener, dev *device.Device) error {
 	}
 }
 
-// logger writes errors to the log of the system, by the socket that journald and syslog
-// daemons have in common; without one, nowhere.
+// logger writes errors to the log of the system.
 func logger(name string) *device.Logger {
-	l := &device.Logger{Verbosef: device.DiscardLogf, Errorf: device.DiscardLogf}
-	if w, err := syslog.New(syslog.LOG_DAEMON, identifier); err == nil {
-		l.Errorf = func(format string, args ...any) {
-			// A log that has gone away stops no tunnel.
-			_ = w.Err(name + ": " + fmt.Sprintf(format, args...))
-		}
-	}
-	return l
+	log := eventlog.Open()
+	return &device.Logger{Verbosef: device.DiscardLogf, Errorf: func(format string, args ...any) {
+		log.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
+	}}
 }
