@@ -94,7 +94,7 @@ func (tr transition) mustApply(t *testing.T, m *machine, file string) {
 func (m *machine) remembered(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	for _, name := range []string{"applied.json", "memory.json", "journal"} {
+	for _, name := range []string{"applied", "memory.json", "journal"} {
 		data, err := os.ReadFile(filepath.Join(m.state, name))
 		if err == nil {
 			b.WriteString(name + "\n" + string(data))
