@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ func Settings(i *desired.IPsec, reveal Reveal) (*Section, error) {
 		}
 		b.secret(s, value)
 	}
+	maps.DeleteFunc(root.out.Sections, func(_ string, s *Section) bool { return len(s.Sections) == 0 })
 	return root.result()
 }
 
