@@ -95,17 +95,22 @@ func (b *Backend) applyRules(_ context.Context, from, to *ruleSet) error {
 	return inNetns(netns, changeRules(n, gone, wanted))
 }
 
+// changeRules adds what spares before what captures, and removes it after that.
 func changeRules(n Network, gone, wanted []rtnl.Rule) error {
 	have, err := n.Rules()
 	if err != nil {
 		return err
 	}
-	var requests []rtnl.Request
-	for _, r := range surplus(wanted, have) {
+	add := surplus(wanted, have)
+	gone = surplus(gone, wanted)
+	del := surplus(gone, surplus(gone, have))
+	slices.SortFunc(add, compareRules)
+	slices.SortFunc(del, func(a, b rtnl.Rule) int { return compareRules(b, a) })
+	requests := make([]rtnl.Request, 0, len(add)+len(del))
+	for _, r := range add {
 		requests = append(requests, rtnl.AddRule{Rule: r})
 	}
-	gone = surplus(gone, wanted)
-	for _, r := range surplus(gone, surplus(gone, have)) {
+	for _, r := range del {
 		requests = append(requests, rtnl.DelRule{Rule: r})
 	}
 	return n.Do(requests...)

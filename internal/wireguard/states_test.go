@@ -167,6 +167,8 @@ func (r *rig) states() []named {
 	add("the other has the port", r.wg0(port(0)), r.other(port(51820)))
 	add("only the other", r.other(port(51820), allowed(0, "10.1.0.2/32", "10.13.0.0/16")))
 	add("two full tunnels", r.wg0(allowed(0, "0.0.0.0/0")), r.other(allowed(0, "0.0.0.0/0")))
+	add("the second full tunnel", r.other(allowed(0, "0.0.0.0/0")))
+	add("both full tunnels", r.wg0(allowed(0, "0.0.0.0/0")), r.other(allowed(0, "0.0.0.0/0")))
 	add("dns", r.wg0(dns([]string{"10.0.0.53"})))
 	add("dns with search", r.wg0(dns([]string{"10.0.0.53", "fd00::53"}, "example.net")))
 	add("hooks", r.wg0(hooks))

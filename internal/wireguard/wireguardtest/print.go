@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
 // String is the whole host. What is no configuration (indexes, handshakes, counters, the
@@ -81,12 +83,17 @@ func (s *space) printRoutes(b *strings.Builder) {
 	writeSorted(b, lines)
 }
 
+// printRules keeps the order of rules of the same priority: they count in it.
 func (s *space) printRules(b *strings.Builder) {
-	var lines []string
-	for _, r := range s.rules {
-		lines = append(lines, fmt.Sprintf("%s %5d: %s proto %d\n", map[bool]string{false: "-4", true: "-6"}[r.IPv6], r.Priority, r, r.Protocol))
+	rules := slices.Clone(s.rules)
+	slices.SortStableFunc(rules, func(a, c rtnl.Rule) int { return cmp.Compare(a.Priority, c.Priority) })
+	for _, v6 := range []bool{false, true} {
+		for _, r := range rules {
+			if r.IPv6 == v6 {
+				fmt.Fprintf(b, "%s %5d: %s proto %d\n", map[bool]string{false: "-4", true: "-6"}[v6], r.Priority, r, r.Protocol)
+			}
+		}
 	}
-	writeSorted(b, lines)
 }
 
 func (w *device) print(b *strings.Builder) {
