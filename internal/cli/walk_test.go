@@ -170,11 +170,36 @@ func (d dice) drift(m *machine) {
 	}
 }
 
+// stumble runs a command line that fails or is killed at some write; it returns 0 where it had
+// fewer. What a failed one did is undone, what a killed one did is left to the next.
+func (d dice) stumble(t *testing.T, m *machine, args []string) int {
+	t.Helper()
+	k := 1 + d.IntN(20)
+	before, want := m.String(), 4
+	if m.failAt(k); d.one(2) {
+		m.killAt(k)
+		want = exitKilled
+	}
+	r := m.vpnctl(t.TempDir(), "", args...)
+	switch {
+	case m.repair() < k:
+		return 0
+	case r.code != want:
+		t.Fatalf("%v: write %d: exit code %d, not %d: %s", args, k, r.code, want, r.stderr)
+	case want == 4:
+		if diff := cmp.Diff(before, m.String()); diff != "" {
+			t.Fatalf("%v: write %d failed, host (-before +after):\n%s", args, k, diff)
+		}
+	}
+	return 1
+}
+
 // TestWalk goes from topology to topology at random, past drift: wherever it comes from, the
 // host is as a fresh one with that topology, and there is nothing left to do; and without us
 // it is as before.
 func TestWalk(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
 	d := dice{rand.New(rand.NewPCG(seed, 0))}
 	const topologies, steps = 40, 160
 	files := []string{""} // as destroy leaves it
@@ -184,12 +209,12 @@ func TestWalk(t *testing.T) {
 		file := tmp(t, "site.yaml", text)
 		m := newMachine("n1", t.TempDir())
 		if r := m.vpnctl(t.TempDir(), "", "apply", file); r.code != 0 {
-			t.Fatalf("seed %d: exit code %d: %s\n%s", seed, r.code, r.stderr, text)
+			t.Fatalf("exit code %d: %s\n%s", r.code, r.stderr, text)
 		}
 		files, want = append(files, file), append(want, m.String())
 	}
 	m := newMachine("n1", t.TempDir())
-	applied := 0
+	applied, failed := 0, 0
 	for step := range steps {
 		i := d.IntN(len(files))
 		if step == steps-1 {
@@ -201,12 +226,15 @@ func TestWalk(t *testing.T) {
 		if i == 0 {
 			args = []string{"destroy", "--yes"}
 		}
+		if d.one(2) {
+			failed += d.stumble(t, m, args)
+		}
 		r := m.vpnctl(t.TempDir(), "", args...)
 		if r.code != 0 {
-			t.Fatalf("seed %d, step %d, topology %d: exit code %d: %s", seed, step, i, r.code, r.stderr)
+			t.Fatalf("step %d, topology %d: exit code %d: %s", step, i, r.code, r.stderr)
 		}
 		if diff := cmp.Diff(want[i], m.String()); diff != "" {
-			t.Fatalf("seed %d, step %d, topology %d, host (-fresh +walked):\n%s", seed, step, i, diff)
+			t.Fatalf("step %d, topology %d, host (-fresh +walked):\n%s", step, i, diff)
 		}
 		if strings.Contains(r.stdout, "\napplied: ") {
 			applied++
@@ -214,12 +242,12 @@ func TestWalk(t *testing.T) {
 		if i > 0 {
 			for _, args := range [][]string{{"diff"}, {"diff", file}} {
 				if r := m.vpnctl(t.TempDir(), "", args...); r.code != 0 || r.stdout != "no changes\n" {
-					t.Fatalf("seed %d, step %d, topology %d: %v: exit code %d\n%s%s", seed, step, i, args, r.code, r.stdout, r.stderr)
+					t.Fatalf("step %d, topology %d: %v: exit code %d\n%s%s", step, i, args, r.code, r.stdout, r.stderr)
 				}
 			}
 		}
 	}
-	t.Logf("seed %d: %d topologies, %d steps, %d of them with changes", seed, topologies, steps, applied)
+	t.Logf("%d topologies, %d steps, %d of them with changes; %d failed or killed before", topologies, steps, applied, failed)
 }
 
 // breakLink breaks an interface in one of three ways, where it is there and ours.
