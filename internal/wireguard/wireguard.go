@@ -24,6 +24,7 @@ type Backend struct {
 var (
 	_ backend.Backend  = (*Backend)(nil)
 	_ backend.Operator = (*Backend)(nil)
+	_ backend.Watcher  = (*Backend)(nil)
 )
 
 // Config is what a Backend works with. Fields that are nil get the real host's.
@@ -48,6 +49,8 @@ type Config struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Now is the time.
 	Now func() time.Time
+	// Pace is how patiently Watch works.
+	Pace Pace
 }
 
 // Network is the rtnetlink of one namespace; see rtnl.Conn.
@@ -129,6 +132,7 @@ func New(c Config) *Backend {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.Pace = c.Pace.orDefault()
 	return &Backend{Config: c}
 }
 
