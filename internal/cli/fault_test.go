@@ -168,3 +168,26 @@ func (tr transition) killed(t *testing.T, k int, want string) {
 		t.Fatalf("killed at write %d, applied again and destroyed (-before +after):\n%s", k, diff)
 	}
 }
+
+// closed is an output that nobody reads any more.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+// TestClosedOutput: an apply goes on to its end when its terminal is gone.
+func TestClosedOutput(t *testing.T) {
+	for name, tr := range transitions(t) {
+		if tr.to == "" {
+			continue
+		}
+		direct, m := tr.machine(t), tr.machine(t)
+		tr.mustApply(t, direct, tr.to)
+		args := []string{"-v", "apply", "--node", tr.node, tr.to}
+		if code := m.program(t.TempDir(), strings.NewReader(""), closed{}, closed{}, args); code != 0 {
+			t.Errorf("%s: exit code %d", name, code)
+		}
+		if diff := cmp.Diff(direct.String(), m.String()); diff != "" {
+			t.Errorf("%s, host (-read +closed):\n%s", name, diff)
+		}
+	}
+}

@@ -240,14 +240,26 @@ func TestWalk(t *testing.T) {
 			applied++
 		}
 		if i > 0 {
-			for _, args := range [][]string{{"diff"}, {"diff", file}} {
-				if r := m.vpnctl(t.TempDir(), "", args...); r.code != 0 || r.stdout != "no changes\n" {
-					t.Fatalf("step %d, topology %d: %v: exit code %d\n%s%s", step, i, args, r.code, r.stdout, r.stderr)
-				}
-			}
+			m.unchanged(t, []string{"diff"}, []string{"diff", file}, []string{"apply"}, []string{"apply", file})
 		}
 	}
 	t.Logf("%d topologies, %d steps, %d of them with changes; %d failed or killed before", topologies, steps, applied, failed)
+}
+
+// unchanged runs command lines that have nothing to do, and so write nothing.
+func (m *machine) unchanged(t *testing.T, lines ...[]string) {
+	t.Helper()
+	remembered := m.remembered(t)
+	for _, args := range lines {
+		m.failAt(1)
+		r := m.vpnctl(t.TempDir(), "", args...)
+		if writes := m.repair(); r.code != 0 || r.stdout != "no changes\n" || writes > 0 {
+			t.Fatalf("%v: exit code %d, %d writes\n%s%s", args, r.code, writes, r.stdout, r.stderr)
+		}
+	}
+	if diff := cmp.Diff(remembered, m.remembered(t)); diff != "" {
+		t.Fatalf("nothing to do, and the state changed:\n%s", diff)
+	}
 }
 
 // breakLink breaks an interface in one of three ways, where it is there and ours.
