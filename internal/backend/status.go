@@ -36,6 +36,16 @@ type Tunnel struct {
 	RxBytes       *uint64
 	TxBytes       *uint64
 	Foreign       bool // not ours; shown because it matters
+	IPsec         *IPsecDetail
+}
+
+// IPsecDetail is what a live CHILD_SA has beyond what all tunnels have.
+type IPsecDetail struct {
+	IKE     string // algorithms of the IKE_SA: "AES_CBC_128/HMAC_SHA2_256_128/…"
+	Child   string // protocol and algorithms of the CHILD_SA
+	SPIIn   string // in hex
+	SPIOut  string
+	RekeyAt time.Time
 }
 
 // HandshakeLifetime is how long a WireGuard handshake proves a peer alive: the

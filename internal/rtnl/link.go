@@ -16,6 +16,7 @@ type Link struct {
 	MTU      int
 	Up       bool
 	Loopback bool
+	IfID     uint32 // of kind "xfrm": the policies that are the link's
 }
 
 // skipStats leaves the counters out of a link's answer, which make up most of it
@@ -75,18 +76,34 @@ func parseLink(data []byte) (Link, error) {
 	if err != nil || info == nil {
 		return l, err
 	}
-	return l, attributes(info, 0, func(typ uint16, v []byte) {
-		if typ == unix.IFLA_INFO_KIND {
+	var specific []byte
+	err = attributes(info, 0, func(typ uint16, v []byte) {
+		switch typ {
+		case unix.IFLA_INFO_KIND:
 			l.Kind = text(v)
+		case unix.IFLA_INFO_DATA:
+			specific = v
+		}
+	})
+	if err != nil || l.Kind != "xfrm" {
+		return l, err
+	}
+	return l, attributes(specific, 0, func(typ uint16, v []byte) {
+		if typ == xfrmIfID {
+			l.IfID = uint32(number(v))
 		}
 	})
 }
+
+// xfrmIfID is IFLA_XFRM_IF_ID of linux/if_link.h.
+const xfrmIfID = 2
 
 // AddLink makes a link, which is down.
 type AddLink struct {
 	Name string
 	Kind string
-	MTU  int // 0: the kind's own
+	MTU  int    // 0: the kind's own
+	IfID uint32 // of kind "xfrm"
 }
 
 func (r AddLink) String() string { return "adding link " + r.Name }
@@ -97,7 +114,12 @@ func (r AddLink) encode(e *encoder, seq uint32) {
 	if r.MTU != 0 {
 		e.uint32(unix.IFLA_MTU, uint32(r.MTU))
 	}
-	e.nest(unix.IFLA_LINKINFO, func() { e.string(unix.IFLA_INFO_KIND, r.Kind) })
+	e.nest(unix.IFLA_LINKINFO, func() {
+		e.string(unix.IFLA_INFO_KIND, r.Kind)
+		if r.IfID != 0 {
+			e.nest(unix.IFLA_INFO_DATA, func() { e.uint32(xfrmIfID, r.IfID) })
+		}
+	})
 }
 
 // SetLink changes a link; what is nil or zero stays.

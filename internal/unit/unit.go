@@ -49,20 +49,10 @@ type Service struct {
 // StartTransient starts a service and returns when it has said that it is ready, by
 // sd_notify(3). One that is there already, or not quite gone, is fs.ErrExist.
 func (m *Manager) StartTransient(ctx context.Context, s Service) error {
-	result := make(chan string, 1)
-	_, err := m.conn.StartTransientUnitContext(ctx, s.Name, "fail", s.properties(), result)
-	if err != nil {
-		return fmt.Errorf("starting %s: %w", s.Name, sentinel(err))
-	}
-	select {
-	case r := <-result:
-		if r != "done" {
-			return fmt.Errorf("starting %s: job result is %s", s.Name, r)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("starting %s: %w", s.Name, ctx.Err())
-	}
+	return m.job(ctx, "starting "+s.Name, func(result chan<- string) error {
+		_, err := m.conn.StartTransientUnitContext(ctx, s.Name, "fail", s.properties(), result)
+		return err
+	})
 }
 
 func (s Service) properties() []systemd.Property {
@@ -107,6 +97,81 @@ func (m *Manager) Active(ctx context.Context, name string) (bool, error) {
 	}
 	state, _ := p.Value.Value().(string)
 	return state == "active" || state == "activating" || state == "reloading", nil
+}
+
+// Start starts a unit and returns when it runs; one that runs is success.
+func (m *Manager) Start(ctx context.Context, name string) error {
+	return m.job(ctx, "starting "+name, func(result chan<- string) error {
+		_, err := m.conn.StartUnitContext(ctx, name, "replace", result)
+		return err
+	})
+}
+
+// StopAndWait stops a unit and returns when it has ended; one that is not there is success.
+func (m *Manager) StopAndWait(ctx context.Context, name string) error {
+	err := m.job(ctx, "stopping "+name, func(result chan<- string) error {
+		_, err := m.conn.StopUnitContext(ctx, name, "replace", result)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// job asks for a job and waits for its end.
+func (m *Manager) job(ctx context.Context, what string, ask func(result chan<- string) error) error {
+	result := make(chan string, 1)
+	if err := ask(result); err != nil {
+		return fmt.Errorf("%s: %w", what, sentinel(err))
+	}
+	select {
+	case r := <-result:
+		if r != "done" {
+			return fmt.Errorf("%s: job result is %s", what, r)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+}
+
+// Enable lets a unit start at boot.
+func (m *Manager) Enable(ctx context.Context, name string) error {
+	if _, _, err := m.conn.EnableUnitFilesContext(ctx, []string{name}, false, false); err != nil {
+		return fmt.Errorf("enabling %s: %w", name, sentinel(err))
+	}
+	return m.reload(ctx)
+}
+
+// Disable lets a unit no longer start at boot.
+func (m *Manager) Disable(ctx context.Context, name string) error {
+	if _, err := m.conn.DisableUnitFilesContext(ctx, []string{name}, false); err != nil {
+		return fmt.Errorf("disabling %s: %w", name, sentinel(err))
+	}
+	return m.reload(ctx)
+}
+
+// reload lets systemd see what enabling has changed.
+func (m *Manager) reload(ctx context.Context) error {
+	if err := m.conn.ReloadContext(ctx); err != nil {
+		return fmt.Errorf("reloading systemd: %w", err)
+	}
+	return nil
+}
+
+// FileState is whether a unit starts at boot ("enabled", "disabled", "static", ...), ""
+// where it has no file.
+func (m *Manager) FileState(ctx context.Context, name string) (string, error) {
+	p, err := m.conn.GetUnitPropertyContext(ctx, name, "UnitFileState")
+	if err = sentinel(err); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading state of %s: %w", name, err)
+	}
+	state, _ := p.Value.Value().(string)
+	return state, nil
 }
 
 // sentinel makes systemd's errors ones that callers test for.
