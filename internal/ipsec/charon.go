@@ -1,0 +1,152 @@
+package ipsec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/strongswan/govici/vici"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotRunning says that nobody answers on charon's socket.
+var ErrNotRunning = errors.New("charon is not running")
+
+// Session is one conversation with charon, in vici's messages.
+type Session interface {
+	// Call sends a command and returns its answer. One that charon refuses is a
+	// *CommandError.
+	Call(ctx context.Context, command string, in *vici.Message) (*vici.Message, error)
+	// Stream is Call for a command that answers by events; each goes to fn.
+	Stream(ctx context.Context, command, event string, in *vici.Message, fn func(*vici.Message)) error
+	// PID is the process that has the socket, 0 where that cannot be told.
+	PID() int
+	Close() error
+}
+
+// CommandError is charon's own word on why it does not do something.
+type CommandError struct {
+	Command string
+	Message string
+}
+
+func (e *CommandError) Error() string { return e.Command + ": " + e.Message }
+
+// sockets are where charon listens, in the order in which they are tried.
+var sockets = []string{"/run/charon.vici", "/var/run/charon.vici"}
+
+// patience bounds a command whose caller sets no limit: charon answers at once, or is
+// stuck.
+const patience = 30 * time.Second
+
+// Dial opens a session with the charon of this host.
+func Dial(ctx context.Context) (Session, error) {
+	err := error(fs.ErrNotExist)
+	for _, path := range sockets {
+		var s *session
+		if s, err = dial(ctx, path); err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, ErrNotRunning
+	}
+	return nil, fmt.Errorf("connecting to charon: %w", err)
+}
+
+// session is a Session over vici's socket.
+type session struct {
+	vici *vici.Session
+	pid  int
+}
+
+func dial(ctx context.Context, path string) (*session, error) {
+	s := &session{}
+	var err error
+	s.vici, err = vici.NewSession(vici.WithSocketPath(path), vici.WithDialContext(
+		func(_ context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			if err == nil {
+				s.pid = peerOf(conn)
+			}
+			return conn, err
+		}))
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// peerOf is the process at the other end of a socket.
+func peerOf(conn net.Conn) int {
+	c, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
+}
+
+// PID implements Session.
+func (s *session) PID() int { return s.pid }
+
+// Close implements Session.
+func (s *session) Close() error { return s.vici.Close() }
+
+// Call implements Session.
+func (s *session) Call(ctx context.Context, command string, in *vici.Message) (*vici.Message, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	out, err := s.vici.Call(ctx, command, in)
+	return out, answered(command, out, err)
+}
+
+// Stream implements Session.
+func (s *session) Stream(ctx context.Context, command, event string, in *vici.Message, fn func(*vici.Message)) error {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	for m, err := range s.vici.CallStreaming(ctx, command, event, in) {
+		if err != nil {
+			return answered(command, m, err)
+		}
+		fn(m)
+	}
+	return nil
+}
+
+// limited gives a command an end: without one, the library gives up after five seconds of
+// silence.
+func limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, patience)
+}
+
+// answered turns what became of a command into an error.
+func answered(command string, out *vici.Message, err error) error {
+	if err == nil {
+		return nil
+	}
+	if out != nil && out.Err() != nil {
+		message, _ := out.Get("errmsg").(string)
+		return &CommandError{Command: command, Message: message}
+	}
+	return fmt.Errorf("asking charon for %s: %w", command, err)
+}

@@ -1,0 +1,309 @@
+package ipsec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/unit"
+)
+
+// Daemon is charon as a process of this host.
+type Daemon interface {
+	// State looks for charon and for what would keep one from running.
+	State(ctx context.Context) (DaemonState, error)
+	// Start starts charon and returns when it answers; one that runs is success.
+	Start(ctx context.Context, d DaemonSetup) error
+	// Stop stops charon and returns when it has ended; none there is success.
+	Stop(ctx context.Context, d DaemonSetup) error
+}
+
+// DaemonState is what there is of charon here.
+type DaemonState struct {
+	Running   bool // answers on its socket, as a process of this network namespace
+	Installed bool // charon-systemd is here
+	Systemd   bool // systemd runs, and has the unit
+	Enabled   bool // the unit starts at boot
+	// Starter names what runs charon in the old way, which reads ipsec.conf; "" for none.
+	Starter string
+	// Elsewhere is where the charon runs that answers here: another network namespace.
+	Elsewhere string
+	// Mute says that a charon runs here and does not listen.
+	Mute bool
+}
+
+// DaemonSetup is how vpnctl made charon run, and how it is taken back.
+type DaemonSetup struct {
+	Systemd bool `json:"systemd,omitempty"` // by its unit; else as a process of its own
+	Enabled bool `json:"enabled,omitempty"` // the unit was enabled, too
+}
+
+// The daemon's program and unit, as Debian and upstream have them.
+const (
+	program = "charon-systemd"
+	service = "strongswan.service"
+)
+
+// The time that charon gets to start or to end: with all of Debian's plugins on a busy
+// machine, half a minute has been seen.
+const (
+	daemonTimeout  = 60 * time.Second
+	daemonInterval = 50 * time.Millisecond
+)
+
+// startDaemon plans the start of a charon that does not run. At boot its own unit starts
+// it, after this.
+func (d *differ) startDaemon() {
+	if d.h.running || d.w.empty() || d.in.Options.Boot && d.h.state.Systemd {
+		return
+	}
+	d.start = true
+	setup := &DaemonSetup{Systemd: d.h.state.Systemd, Enabled: d.h.state.Systemd && !d.h.state.Enabled}
+	var before *DaemonSetup
+	d.in.Memory.Get(daemonMemory, &before)
+	if before == nil {
+		d.steps = append(d.steps, backend.Remember(backend.PhaseMemory, daemonMemory, nil, setup))
+	}
+	by := "vpnctl"
+	if setup.Systemd {
+		by = service
+	}
+	d.step(backend.PhaseStart, backend.Op{Kind: opDaemon, To: setup}, backend.Change{
+		Action: backend.Create, Object: daemonObject, Fields: []backend.Field{{Name: "started_by", Want: backend.Text(by)}},
+	})
+}
+
+const daemonObject = "daemon/" + program
+
+// stopDaemon plans the end of a charon that vpnctl started and that nobody needs any more.
+func (d *differ) stopDaemon() {
+	var setup *DaemonSetup
+	if !d.in.Memory.Get(daemonMemory, &setup) || setup == nil || !d.w.empty() {
+		return
+	}
+	if d.h.running && len(d.foreignConns()) == 0 {
+		// Behind the end of the last SA and pool, which undo can put back only into a
+		// charon that runs.
+		d.step(backend.PhaseSession, backend.Op{Kind: opDaemon, From: setup},
+			backend.Change{Action: backend.Delete, Object: daemonObject})
+	}
+	d.steps = append(d.steps, backend.Remember(backend.PhaseSession, daemonMemory, setup, nil))
+}
+
+// foreignConns lists the connections of others.
+func (d *differ) foreignConns() []string {
+	return slices.DeleteFunc(sortedKeys(d.h.conns), func(name string) bool {
+		return d.loaded(string(kindConn) + "/" + name)
+	})
+}
+
+// applyDaemon starts or stops charon.
+func (b *Backend) applyDaemon(ctx context.Context, from, to *DaemonSetup) error {
+	switch {
+	case to != nil:
+		return b.Daemon.Start(ctx, *to)
+	case from != nil:
+		return b.Daemon.Stop(ctx, *from)
+	}
+	return nil
+}
+
+// system is the Daemon of the real host.
+type system struct {
+	files host.Tree
+	dial  func(ctx context.Context) (Session, error)
+}
+
+// State implements Daemon.
+func (s *system) State(ctx context.Context) (DaemonState, error) {
+	var d DaemonState
+	_, err := host.LookPath(program)
+	d.Installed = err == nil
+	if err := s.unitState(ctx, &d); err != nil {
+		return d, err
+	}
+	c, err := s.dial(ctx)
+	switch {
+	case errors.Is(err, ErrNotRunning):
+		d.Mute = len(processes(program, "charon")) > 0
+	case err != nil:
+		return d, err
+	default:
+		defer func() { _ = c.Close() }()
+		d.Running = ownNamespace(c.PID())
+		if !d.Running {
+			d.Elsewhere = fmt.Sprintf("process %d, in another network namespace", c.PID())
+		}
+	}
+	if len(processes("starter")) > 0 {
+		d.Starter = "ipsec starter"
+	}
+	return d, nil
+}
+
+func (s *system) unitState(ctx context.Context, d *DaemonState) error {
+	if !unit.Booted() {
+		return nil
+	}
+	m, err := unit.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	state, err := m.FileState(ctx, service)
+	d.Systemd, d.Enabled = state != "", state == "enabled"
+	return err
+}
+
+// Start implements Daemon.
+func (s *system) Start(ctx context.Context, d DaemonSetup) error {
+	ctx, cancel := context.WithTimeout(ctx, daemonTimeout)
+	defer cancel()
+	if d.Systemd {
+		if err := withUnits(ctx, func(m *unit.Manager) error {
+			if d.Enabled {
+				if err := m.Enable(ctx, service); err != nil {
+					return err
+				}
+			}
+			return m.Start(ctx, service)
+		}); err != nil {
+			return err
+		}
+		return s.await(ctx, nil)
+	}
+	if c, err := s.dial(ctx); err == nil {
+		return c.Close()
+	}
+	path, err := host.LookPath(program)
+	if err != nil {
+		return err
+	}
+	p, err := host.Detach(path, program)
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, p.Ended())
+}
+
+// Stop implements Daemon.
+func (s *system) Stop(ctx context.Context, d DaemonSetup) error {
+	ctx, cancel := context.WithTimeout(ctx, daemonTimeout)
+	defer cancel()
+	if d.Systemd {
+		return withUnits(ctx, func(m *unit.Manager) error {
+			if d.Enabled {
+				if err := m.Disable(ctx, service); err != nil {
+					return err
+				}
+			}
+			return m.StopAndWait(ctx, service)
+		})
+	}
+	c, err := s.dial(ctx)
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pid := c.PID()
+	_ = c.Close()
+	if pid == 0 || !ownNamespace(pid) {
+		return fmt.Errorf("stopping charon: process %d is not this host's", pid)
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return fmt.Errorf("stopping charon: %w", err)
+	}
+	if err := p.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stopping charon: %w", err)
+	}
+	return poll(ctx, func() (bool, error) {
+		_, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/exe")
+		return errors.Is(err, fs.ErrNotExist), nil
+	})
+}
+
+func withUnits(ctx context.Context, fn func(m *unit.Manager) error) error {
+	m, err := unit.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return fn(m)
+}
+
+// await waits until charon answers, or its process has ended.
+func (s *system) await(ctx context.Context, ended <-chan error) error {
+	return poll(ctx, func() (bool, error) {
+		select {
+		case err := <-ended:
+			return false, fmt.Errorf("%s ended: %w", program, err)
+		default:
+		}
+		c, err := s.dial(ctx)
+		if errors.Is(err, ErrNotRunning) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return true, c.Close()
+	})
+}
+
+// poll asks again and again until it is done.
+func poll(ctx context.Context, done func() (bool, error)) error {
+	ticker := time.NewTicker(daemonInterval)
+	defer ticker.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for charon: %w", ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}
+
+// ownNamespace reports whether a process is in this network namespace. One that cannot be
+// seen is: a pid namespace hides it, and that goes with a network namespace of its own.
+func ownNamespace(pid int) bool {
+	own, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		return true
+	}
+	other, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	return err != nil || own == other
+}
+
+// processes lists the processes of this network namespace that run one of the programs.
+func processes(names ...string) (pids []int) {
+	paths, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		return nil
+	}
+	for _, path := range paths {
+		comm, err := os.ReadFile(path)
+		if err != nil || !slices.Contains(names, strings.TrimSpace(string(comm))) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil && ownNamespace(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
