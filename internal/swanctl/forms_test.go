@@ -219,7 +219,7 @@ func bypass() desired.IPsec {
 
 // oddText has every character in an id that charon takes, and secrets of all kinds.
 func oddText() desired.IPsec {
-	ids := []string{"keyid:a \"b\" \\ # { } $ % ; . , : ~", "keyid:  two  spaces  ", "CN=quoted \"x\", OU=#1", "user+tag@example.net"}
+	ids := []string{"keyid:a \"b\" \\ # { } $ % ; . , : ~", "keyid:  two  spaces  ", "CN=quoted \"x\", OU=#1", "user+tag@example.net", "keyid:only#", "keyid:only}"}
 	var all strings.Builder
 	for b := range 256 {
 		all.WriteByte(byte(b))
@@ -227,10 +227,10 @@ func oddText() desired.IPsec {
 	c := between("odd", "192.0.2.1", "192.0.2.2")
 	c.Local.ID, c.Remote.ID = ids[0], ids[1]
 	return only(c,
-		psk("odd", "a\"b\\c#d{e}f=g\nh", ids...),
 		psk("all-bytes", all.String(), ids[2]),
-		psk("one-kibibyte", strings.Repeat("0123456789abcdef", 64), ids[3]),
 		psk("looks-encoded", "0sZm9v", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"),
+		psk("odd", "a\"b\\c#d{e}f=g\nh", ids...),
+		psk("one-kibibyte", strings.Repeat("0123456789abcdef", 64), ids[3]),
 	)
 }
 

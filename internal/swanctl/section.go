@@ -59,7 +59,7 @@ func (s *Section) Items(key string) []string {
 func cutItem(list string) (item, rest string) {
 	if quote := list[:1]; quote == `"` || quote == "'" {
 		if item, rest, ok := strings.Cut(list[1:], quote); ok {
-			return strings.TrimRight(item, " "), rest
+			return item, rest
 		}
 	}
 	item, rest, _ = strings.Cut(list, ",")
