@@ -85,7 +85,7 @@ func (e *Engine) Apply(ctx context.Context, req Request, approve func(*plan.Plan
 		return out, &RefusedError{backend.Refuse(object, "allow it with --max-impact "+level.String(),
 			"the change has the impact %s, and %s is allowed", level, req.MaxImpact)}
 	}
-	t := &transaction{Engine: e, req: req, Assessment: a}
+	t := &transaction{Engine: e, req: req, Assessment: a, start: start}
 	out.Result, err = t.run(ctx)
 	out.Took = e.now().Sub(start)
 	return out, err
@@ -99,6 +99,8 @@ type transaction struct {
 	handlers map[string]backend.Handler
 	entries  []state.Entry // one a step
 	journal  *state.Journal
+	start    time.Time
+	past     int // the number in history, once it has one
 }
 
 func (t *transaction) run(ctx context.Context) (plan.Result, error) {
@@ -107,7 +109,7 @@ func (t *transaction) run(ctx context.Context) (plan.Result, error) {
 		return plan.Failed, err
 	}
 	if len(t.Plan.Steps) == 0 && cutOff == nil && t.remembered() {
-		return plan.Unchanged, nil
+		return plan.Unchanged, t.leave()
 	}
 	if err := t.prepare(); err != nil {
 		return plan.Failed, err
@@ -136,6 +138,15 @@ func (t *transaction) remembered() bool {
 		return r == nil && t.applied == nil
 	}
 	return t.applied.Topology == r.Topology && t.applied.Node == r.Node && maps.Equal(t.applied.Secrets, r.Secrets)
+}
+
+// leave ends an apply that has nothing to do. A destroy still takes away what an earlier
+// one has left, its history.
+func (t *transaction) leave() error {
+	if t.req.Record != nil || t.req.KeepHistory {
+		return nil
+	}
+	return t.State.Remove()
 }
 
 // prepare makes everything ready that undo will need, and changes nothing outside of the
@@ -264,27 +275,50 @@ func untaken(changes []backend.Change) string {
 // settle makes the result what was applied last, and forgets how it came to be.
 func (t *transaction) settle() error {
 	if t.req.Record == nil {
-		return t.State.Remove()
+		return t.forget()
 	}
 	if err := t.State.SaveApplied(t.req.Record); err != nil {
 		return err
 	}
-	if err := t.Vault.Prune(t.needed()); err != nil {
+	result := plan.Applied
+	if t.Plan.Empty() {
+		result = plan.Unchanged
+	}
+	var err error
+	if t.past, err = t.remind(result, nil); err != nil {
+		return err
+	}
+	if err := t.prune(); err != nil {
 		return err
 	}
 	return t.State.EndJournal()
 }
 
-// needed are the ids to which anything stored refers, the apply before this one included:
-// until the journal is gone, this one may still be undone.
-func (t *transaction) needed() map[secret.ID]bool {
+// forget ends a destroy.
+func (t *transaction) forget() error {
+	if !t.req.KeepHistory {
+		return t.State.Remove()
+	}
+	if err := t.State.Forget(); err != nil {
+		return err
+	}
+	return t.prune()
+}
+
+// prune removes the secrets to which nothing stored refers any more. What this apply led
+// from is still referred to: until the journal is gone, it may be undone.
+func (t *transaction) prune() error {
 	ids := map[secret.ID]bool{}
+	past, err := t.State.History()
+	if err != nil {
+		return err
+	}
+	for i := range past {
+		addIDs(ids, past[i].Secrets)
+	}
 	for _, r := range []*state.Applied{t.req.Record, t.applied} {
-		if r == nil {
-			continue
-		}
-		for _, id := range r.Secrets {
-			ids[id] = true
+		if r != nil {
+			addIDs(ids, r.Secrets)
 		}
 	}
 	for _, raw := range t.memory {
@@ -293,7 +327,29 @@ func (t *transaction) needed() map[secret.ID]bool {
 	for _, e := range t.entries {
 		vault.Collect(e.From, ids)
 	}
-	return ids
+	return t.Vault.Prune(ids)
+}
+
+func addIDs(ids map[secret.ID]bool, more map[string]secret.ID) {
+	for _, id := range more {
+		ids[id] = true
+	}
+}
+
+// remind puts the apply into the history.
+func (t *transaction) remind(result plan.Result, cause error) (int, error) {
+	p := state.Past{At: t.now().UTC().Truncate(time.Second), Took: t.now().Sub(t.start), Command: t.req.Command, Result: string(result), By: t.req.By}
+	if cause != nil {
+		p.Error = cause.Error()
+	}
+	p.Of(t.req.Record)
+	changes := t.Plan.Changes()
+	sum := plan.Summarize(changes)
+	p.Create, p.Update, p.Delete = sum.Create, sum.Update, sum.Delete
+	for _, c := range changes {
+		p.Lost += len(c.Impact.Sessions)
+	}
+	return t.State.AddHistory(p, state.Texts{Topology: t.req.Record.Topology, Plan: t.Plan.Text(plan.Palette{})})
 }
 
 // back undoes an apply that failed.
@@ -307,13 +363,22 @@ func (t *transaction) back(ctx context.Context, cause error) (plan.Result, error
 	if len(left) > 0 {
 		return plan.Failed, &StuckError{Err: cause, Left: left}
 	}
+	if t.applied != nil && t.req.Record != nil {
+		// That it is told is not worth failing for: the host is as it was.
+		_, _ = t.remind(plan.RolledBack, cause)
+	}
 	return plan.RolledBack, &UndoneError{cause}
 }
 
 // restore brings the state folder to where it was.
 func (t *transaction) restore() error {
+	if t.past != 0 {
+		if err := t.State.RemoveHistory(t.past); err != nil {
+			return err
+		}
+	}
 	if t.applied == nil {
-		return t.State.Remove()
+		return t.State.Forget()
 	}
 	if err := t.State.SaveApplied(t.applied); err != nil {
 		return err

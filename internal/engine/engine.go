@@ -39,6 +39,11 @@ type Request struct {
 	// Record is what to remember once it is done; nil forgets everything, as a destroy
 	// does.
 	Record *state.Applied
+	// KeepHistory makes a destroy leave the history of earlier applies.
+	KeepHistory bool
+	// Command and By are for the history: what was called, and by whom.
+	Command string
+	By      state.Who
 }
 
 // Assessment is what an apply would do, and why it would refuse to.

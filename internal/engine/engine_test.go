@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,13 +71,16 @@ func (b *bench) mustApply(text string) *Outcome {
 	return out
 }
 
-// tree is a folder as text, for comparison.
+// tree is a folder as text, for comparison; history aside, which grows by what failed.
 func tree(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
+		}
+		if d != nil && d.Name() == "history" {
+			return filepath.SkipDir
 		}
 		if err != nil || d.IsDir() {
 			return err
@@ -280,6 +284,68 @@ func memoryOf(t *testing.T, b *bench) backend.Memory {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func TestHistory(t *testing.T) {
+	b := newBench(t)
+	b.toy.secret = b.Vault.ID(secret.New([]byte("swordfish")))
+	apply := func(text string, fails bool) {
+		t.Helper()
+		r := request(wanting(text))
+		r.Command, r.By = "apply", state.Who{User: "alice", From: "192.0.2.7"}
+		r.Record.Secrets = map[string]secret.ID{"psk": b.toy.secret}
+		b.toy.host.writes, b.toy.host.fault = 0, func(n int) error {
+			if fails && n == 1 {
+				return errors.New("no space left")
+			}
+			return nil
+		}
+		if _, err := b.Apply(context.Background(), r, silent); (err != nil) != fails {
+			t.Fatal(err)
+		}
+	}
+	apply("a=1", false)
+	apply("a=1", false) // the same again leaves none
+	apply("a=1 b=2", false)
+	apply("c=1", true)
+	past, err := b.State.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range past {
+		got = append(got, fmt.Sprintf("%d %s %s by %s from %s: %d+ %d~ %d- %s", p.Number, p.Command, p.Result, p.By.User, p.By.From, p.Create, p.Update, p.Delete, p.Error))
+	}
+	want := []string{
+		"1 apply applied by alice from 192.0.2.7: 1+ 0~ 0- ",
+		"2 apply applied by alice from 192.0.2.7: 1+ 0~ 0- ",
+	}
+	if len(got) != 3 || !slices.Equal(got[:2], want) || !strings.Contains(got[2], "rolled_back") || past[2].Kept() {
+		t.Errorf("history is %q, want %q and a failure", got, want)
+	}
+	apply("a=1 b=2", false)
+	r := request(wanting(""))
+	r.KeepHistory = true
+	if _, err := b.Apply(context.Background(), r, silent); err != nil {
+		t.Fatal(err)
+	}
+	if past, err := b.State.History(); len(past) != 3 || err != nil {
+		t.Errorf("%d entries after a destroy that keeps them, %v", len(past), err)
+	}
+	if a, err := b.State.Applied(); a != nil || err != nil {
+		t.Errorf("still applied: %v, %v", a, err)
+	}
+	v, err := vault.Open(b.State.Path, host.Disk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Value(b.toy.secret); err != nil {
+		t.Errorf("a rollback would have no secret: %v", err)
+	}
+	b.mustApply("")
+	if got := tree(t, b.State.Path); got != "" {
+		t.Errorf("after a destroy there is\n%s", got)
+	}
 }
 
 func TestInterrupted(t *testing.T) {

@@ -81,23 +81,42 @@ func (d *Dir) SaveMemory(m backend.Memory) error { return d.save(memoryFile, m) 
 
 // Remove removes the folder and everything in it. The journal goes last: a removal that
 // is cut off is found and finished.
-func (d *Dir) Remove() error {
-	entries, err := os.ReadDir(d.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+func (d *Dir) Remove() error { return d.remove(func(string) bool { return false }) }
+
+// Forget removes what was applied and leaves the history, with what its secrets need. A
+// folder without history goes as a whole.
+func (d *Dir) Forget() error {
+	numbers, err := d.historyNumbers()
 	if err != nil {
+		return err
+	}
+	if len(numbers) == 0 {
+		return d.Remove()
+	}
+	return d.remove(func(name string) bool {
+		return name != appliedFile && name != memoryFile && name != journalFile
+	})
+}
+
+func (d *Dir) remove(keep func(name string) bool) error {
+	entries, err := os.ReadDir(d.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing state folder: %w", err)
 	}
+	kept := false
 	for _, e := range entries {
-		if e.Name() == journalFile {
+		if kept = kept || keep(e.Name()); keep(e.Name()) || e.Name() == journalFile {
 			continue
 		}
 		if err := os.RemoveAll(d.file(e.Name())); err != nil {
 			return fmt.Errorf("removing state folder: %w", err)
 		}
 	}
-	if err := os.RemoveAll(d.Path); err != nil {
+	last := d.Path
+	if kept {
+		last = d.file(journalFile)
+	}
+	if err := os.RemoveAll(last); err != nil {
 		return fmt.Errorf("removing state folder: %w", err)
 	}
 	return nil
