@@ -55,6 +55,24 @@ func TestCharonTakesBoth(t *testing.T) {
 	}
 }
 
+// TestCharonCutsNothing holds that the longest texts arrive whole: charon cuts what is too
+// long for it, and says nothing.
+func TestCharonCutsNothing(t *testing.T) {
+	i := longText()
+	u := startCharon(t).loadFile(t, &i, newCredentials(t))
+	log := strings.Join(u.log, "\n") + "\n"
+	c, s := &i.Connections[0], &i.Secrets[0]
+	for _, line := range []string{
+		" conn " + c.Name + ":", "  child " + c.Children[0].Name + ":", "   id = " + c.Local.ID, "   id = " + c.Remote.ID,
+		"loaded IKE shared key with id '" + s.Name + "' for: '" + s.Owners[0] + "'",
+		"added vici pool " + i.Pools[0].Name + ": 10.0.0.0, 254 entries",
+	} {
+		if !strings.Contains(log, line+"\n") {
+			t.Errorf("charon's log lacks %q:\n%s", line, log)
+		}
+	}
+}
+
 // charon is a host on which one runs that logs whatever it is told.
 type charon struct {
 	*lab.Host

@@ -48,6 +48,7 @@ func forms() []form {
 		{"dial-in", dialIn()},
 		{"bypass", bypass()},
 		{"odd-text", oddText()},
+		{"long-text", longText()},
 		{"settings", everySetting()},
 		{"nothing", desired.IPsec{}},
 	}
@@ -232,6 +233,18 @@ func oddText() desired.IPsec {
 		psk("odd", "a\"b\\c#d{e}f=g\nh", ids...),
 		psk("one-kibibyte", strings.Repeat("0123456789abcdef", 64), ids[3]),
 	)
+}
+
+// longText has the longest names and ids that are not refused.
+func longText() desired.IPsec {
+	long := func(size int, end string) string { return strings.Repeat("a", size-len(end)) + end }
+	c := between(long(100, "-name"), "192.0.2.1", "192.0.2.2")
+	c.Local.ID, c.Remote.ID = long(511, "-local"), long(511, "-remote")
+	s := psk("x", "secret", long(255, "-owner"))
+	s.Name = "ike-" + long(96, "-secret")
+	i := only(c, s)
+	i.Pools = []desired.Pool{{Name: long(100, "-pool"), Addrs: "10.0.0.0/24"}}
+	return i
 }
 
 // everySetting passes on keys that have no word of their own in a topology.
