@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/vpnctl/vpnctl/internal/lab/debian"
 	"github.com/vpnctl/vpnctl/internal/lab/vm"
@@ -15,7 +16,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := debian.Install(ctx, os.Stderr, debian.Compiler...)
+	err := debian.Install(ctx, os.Stderr, slices.Concat(debian.Compiler, debian.IPsec)...)
 	if err == nil {
 		_, err = vm.Prepare(ctx, os.Stderr)
 	}

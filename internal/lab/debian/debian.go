@@ -17,7 +17,9 @@ var (
 	// Tools are what the hosts of a lab and their tests call.
 	Tools = []string{"conntrack", "iproute2", "iptables", "iputils-ping", "kmod", "procps", "tcpdump", "wireguard-tools"}
 	// Machine is what a virtual machine needs.
-	Machine = []string{"e2fsprogs", "qemu-system-x86", "systemd"}
+	Machine = []string{"dbus", "e2fsprogs", "qemu-system-x86", "systemd"}
+	// IPsec is strongSwan as vpnctl drives it.
+	IPsec = []string{"charon-systemd", "libcharon-extauth-plugins", "libstrongswan-standard-plugins", "strongswan-swanctl"}
 	// Compiler is what go test -race needs.
 	Compiler = []string{"gcc", "libc6-dev"}
 )
