@@ -11,8 +11,8 @@ VULNDB := v0.0.0-20261105234957-e22db6528018
 
 GOTEST := go run ./hack/gotest
 VMRUN  := go run ./internal/lab/vm/cmd/vmrun -install ./cmd/vpnctl
-# Packages with tests that want Debian's own kernel.
-ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard/... ./internal/e2e
+# Packages whose tests all run on Debian's own kernel as well.
+ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard/userspace ./internal/e2e
 # Those that want systemd as well: a machine each.
 ON_SYSTEMD := ./internal/wireguard/userspace
 
@@ -39,6 +39,7 @@ test-unit: setup ## run the tests of all packages, with the race detector
 test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a virtual machine
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
+	$(GOTEST) -times $(VMRUN) ./internal/wireguard -- -test.v -test.run Kernel
 	$(GOTEST) -times $(VMRUN) -systemd $(ON_SYSTEMD) -- -test.v
 
 lint: ## run the linters, and look for known vulnerabilities
