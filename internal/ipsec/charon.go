@@ -117,17 +117,60 @@ func (s *session) Call(ctx context.Context, command string, in *vici.Message) (*
 	return out, answered(command, out, err)
 }
 
-// Stream implements Session.
+// Stream implements Session. The library's own CallStreaming may take a command's answer
+// before the events that came ahead of it, and loses those; so this subscribes to them.
 func (s *session) Stream(ctx context.Context, command, event string, in *vici.Message, fn func(*vici.Message)) error {
-	ctx, cancel := limited(ctx)
-	defer cancel()
-	for m, err := range s.vici.CallStreaming(ctx, command, event, in) {
-		if err != nil {
-			return answered(command, m, err)
-		}
-		fn(m)
+	if err := s.vici.Subscribe(event); err != nil {
+		return fmt.Errorf("asking charon for %s: %w", event, err)
 	}
-	return nil
+	events := make(chan vici.Event, streamBuffer)
+	s.vici.NotifyEvents(events)
+	ended, drained := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(drained)
+		drain(events, ended, event, fn)
+	}()
+	_, err := s.Call(ctx, command, in)
+	s.vici.StopEvents(events)
+	close(ended)
+	<-drained
+	return err
+}
+
+// streamBuffer is how many events may wait while one is dealt with: the library drops
+// what finds no room.
+const streamBuffer = 4096
+
+// drain hands events on until the command has ended and none is left: the library passes
+// events on in the order in which they and the answer come.
+func drain(events <-chan vici.Event, ended <-chan struct{}, name string, fn func(*vici.Message)) {
+	for over := false; ; {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				return // charon has closed the connection
+			}
+			if e.Name == name {
+				fn(e.Message)
+			}
+			continue
+		default:
+		}
+		if over {
+			return
+		}
+		select {
+		case e, ok := <-events:
+			if !ok {
+				return
+			}
+			if e.Name == name {
+				fn(e.Message)
+			}
+		case <-ended:
+			over = true
+		}
+	}
 }
 
 // limited gives a command an end: without one, the library gives up after five seconds of

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
@@ -131,7 +132,7 @@ func (s *system) State(ctx context.Context) (DaemonState, error) {
 	if err := s.unitState(ctx, &d); err != nil {
 		return d, err
 	}
-	c, err := s.dial(ctx)
+	c, err := s.patiently(ctx)
 	switch {
 	case errors.Is(err, ErrNotRunning):
 		d.Mute = len(processes(program, "charon")) > 0
@@ -148,6 +149,27 @@ func (s *system) State(ctx context.Context) (DaemonState, error) {
 		d.Starter = "ipsec starter"
 	}
 	return d, nil
+}
+
+// starting is how long a process that has no socket yet counts as one that starts.
+const starting = 20 * time.Second
+
+// patiently opens a session, also with a charon that is about to listen.
+func (s *system) patiently(ctx context.Context) (Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, starting)
+	defer cancel()
+	var c Session
+	err := poll(ctx, func() (done bool, err error) {
+		c, err = s.dial(ctx)
+		if !errors.Is(err, ErrNotRunning) {
+			return true, err
+		}
+		return len(processes(program, "charon")) == 0, nil
+	})
+	if c == nil && (err == nil || errors.Is(err, context.DeadlineExceeded)) {
+		err = ErrNotRunning
+	}
+	return c, err
 }
 
 func (s *system) unitState(ctx context.Context, d *DaemonState) error {
@@ -225,7 +247,7 @@ func (s *system) Stop(ctx context.Context, d DaemonSetup) error {
 	if err != nil {
 		return fmt.Errorf("stopping charon: %w", err)
 	}
-	if err := p.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping charon: %w", err)
 	}
 	return poll(ctx, func() (bool, error) {

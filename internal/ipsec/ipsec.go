@@ -46,6 +46,8 @@ type Config struct {
 // Network is the rtnetlink of the host; see rtnl.Conn.
 type Network interface {
 	Links() ([]rtnl.Link, error)
+	// Addrs lists the addresses of all links for 0.
+	Addrs(index int) ([]rtnl.Addr, error)
 	Routes(f rtnl.RouteFilter) ([]rtnl.Route, error)
 	Do(requests ...rtnl.Request) error
 	Close() error

@@ -56,6 +56,9 @@ func (b *Backend) observeNetwork(h *snapshot) error {
 	if h.links, err = n.Links(); err != nil {
 		return err
 	}
+	if h.addrs, err = n.Addrs(0); err != nil {
+		return err
+	}
 	h.routes, err = n.Routes(rtnl.RouteFilter{Table: rtnl.MainTable})
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/file"
+	"github.com/vpnctl/vpnctl/internal/privkey"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 	"github.com/vpnctl/vpnctl/internal/secret"
 	"github.com/vpnctl/vpnctl/internal/swanctl"
@@ -41,6 +41,7 @@ type snapshot struct {
 	known map[string]string
 
 	links  []rtnl.Link
+	addrs  []rtnl.Addr
 	routes []rtnl.Route // of the main table
 }
 
@@ -234,25 +235,19 @@ func filesOf(s *swanctl.Section, creds map[string][]byte) map[string][]byte {
 
 func keyOf(p string, data []byte, passphrase secret.ID, secrets backend.Secrets) *object {
 	o := &object{Kind: kindKey, Path: p, Secret: secrets.ID(secret.New(data)), Passphrase: passphrase}
-	if passphrase != "" {
-		v, err := secrets.Value(passphrase)
-		if err == nil {
-			// A key that cannot be read is charon's to refuse.
-			data, _ = decryptKey(data, v.Reveal())
-		}
+	var pass []byte
+	if v, err := secrets.Value(passphrase); err == nil {
+		pass = v.Reveal()
 	}
 	// Of a key that is not to be read, the path has to do.
-	o.Name = cmp.Or(KeyID(data), p)
+	o.Name = cmp.Or(KeyID(data, pass), p)
 	return o
 }
 
 // KeyID is how charon names a private key: by SHA-1 of the public one. It is "" for a key
 // that cannot be read.
-func KeyID(data []byte) string {
-	if block, _ := pem.Decode(data); block != nil {
-		data = block.Bytes
-	}
-	public, err := publicOf(data)
+func KeyID(data, passphrase []byte) string {
+	public, err := privkey.Public(data, passphrase)
 	if err != nil {
 		return ""
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/vpnctl/vpnctl/internal/privkey"
 	"github.com/vpnctl/vpnctl/internal/swanctl"
 )
 
@@ -74,7 +75,7 @@ func (b *Backend) loadKey(ctx context.Context, c *client, o *object) error {
 		if err != nil {
 			return err
 		}
-		if data, err = decryptKey(data, p.Reveal()); err != nil {
+		if data, err = privkey.Decrypt(data, p.Reveal()); err != nil {
 			return err
 		}
 	}

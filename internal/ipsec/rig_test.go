@@ -78,6 +78,7 @@ func newRig(t testing.TB) *rig {
 	r.charon.Files = r.files
 	r.files.Put("/etc/swanctl/swanctl.conf", "# include conf.d/*.conf\n", 0o644)
 	r.network.AddLink(rtnl.Link{Name: "eth0"})
+	r.network.AddAddr("eth0", "192.168.10.10/16")
 	r.network.AddRoute("eth0", route("192.168.0.0/16", ""))
 	return r
 }

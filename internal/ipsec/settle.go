@@ -2,12 +2,14 @@ package ipsec
 
 import (
 	"fmt"
+	"net/netip"
 	"path"
 	"slices"
 	"strconv"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/rtnl"
 	"github.com/vpnctl/vpnctl/internal/secret"
 	"github.com/vpnctl/vpnctl/internal/swanctl"
 )
@@ -25,6 +27,7 @@ type wanted struct {
 // settle turns the desired state into one that can be compared with the host.
 func (b *Backend) settle(in backend.Input, h *snapshot) (*wanted, error) {
 	w := &wanted{IPsec: settlePools(&in.Want.IPsec, h), leftover: map[string]bool{}}
+	w.Connections = settleAddrs(w.Connections, h, in.Options.Boot)
 	reveal := func(id secret.ID) ([]byte, error) {
 		v, err := in.Secrets.Value(id)
 		return v.Reveal(), err
@@ -108,6 +111,25 @@ func settlePools(i *desired.IPsec, h *snapshot) *desired.IPsec {
 		}
 	}
 	return &out
+}
+
+// settleAddrs leaves of a connection's own addresses those that the host has. Where it has
+// none of them, somebody translates them on the way, and it is any. At boot an address may
+// come later: what the file has counts.
+func settleAddrs(conns []desired.Connection, h *snapshot, boot bool) []desired.Connection {
+	out := slices.Clone(conns)
+	for i := range out {
+		c := &out[i]
+		if have := h.have.find(kindConn, c.Name); boot && have != nil {
+			c.LocalAddrs = have.Section.Items("local_addrs")
+			continue
+		}
+		c.LocalAddrs = slices.DeleteFunc(slices.Clone(c.LocalAddrs), func(text string) bool {
+			a, err := netip.ParseAddr(text)
+			return err == nil && !slices.ContainsFunc(h.addrs, func(have rtnl.Addr) bool { return have.Prefix.Addr() == a })
+		})
+	}
+	return out
 }
 
 // poolTries bounds how many pools of one origin may have leases at once.

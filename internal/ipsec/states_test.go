@@ -237,3 +237,5 @@ func TestStates(t *testing.T) {
 		t.Fatalf("only %d states", n)
 	}
 }
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }

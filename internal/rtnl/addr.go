@@ -22,7 +22,8 @@ const (
 	kernelProtocol = 3  // IFAPROT_KERNEL_LL
 )
 
-// Addrs lists the addresses of the link with that index, of both families.
+// Addrs lists the addresses of the link with that index, of all links for 0, in both
+// families.
 func (c *Conn) Addrs(index int) ([]Addr, error) {
 	var addrs []Addr
 	err := c.dump("addresses", func() { addrs = addrs[:0] }, func(e *encoder, seq uint32) {
@@ -31,7 +32,7 @@ func (c *Conn) Addrs(index int) ([]Addr, error) {
 	}, func(m message) error {
 		a, err := parseAddr(m.data)
 		// A kernel without strict checking ignores the filter.
-		if err == nil && a.Index == index && a.Prefix.IsValid() {
+		if err == nil && (index == 0 || a.Index == index) && a.Prefix.IsValid() {
 			addrs = append(addrs, a)
 		}
 		return err

@@ -3,6 +3,7 @@ package charontest
 import (
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ type Network struct {
 	Fault func(write string) error
 
 	links  []rtnl.Link
+	addrs  []rtnl.Addr
 	routes []rtnl.Route
 	next   int
 }
@@ -33,6 +35,14 @@ func (n *Network) AddRoute(link string, r rtnl.Route) {
 	r.Index, r.Table = n.links[n.find(link)].Index, rtnl.MainTable
 	n.routes = append(n.routes, r)
 }
+
+// AddAddr gives a link an address, as somebody else would.
+func (n *Network) AddAddr(link, prefix string) {
+	n.addrs = append(n.addrs, rtnl.Addr{Index: n.links[n.find(link)].Index, Prefix: netip.MustParsePrefix(prefix)})
+}
+
+// Addrs implements ipsec.Network.
+func (n *Network) Addrs(int) ([]rtnl.Addr, error) { return slices.Clone(n.addrs), nil }
 
 // Links implements ipsec.Network.
 func (n *Network) Links() ([]rtnl.Link, error) { return slices.Clone(n.links), nil }

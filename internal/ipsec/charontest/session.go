@@ -149,7 +149,7 @@ func (c *Charon) loadPool(in *vici.Message) string {
 
 func (c *Charon) loadKey(in *vici.Message) string {
 	data := text(in, "data")
-	id := ipsec.KeyID([]byte(data))
+	id := ipsec.KeyID([]byte(data), nil)
 	if id == "" {
 		return "parsing any private key failed"
 	}
