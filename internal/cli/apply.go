@@ -76,6 +76,7 @@ When a step fails, or apply is interrupted, everything done so far is undone.`,
 			if f.dryRun {
 				return g.assess(cmd.Context(), w, req)
 			}
+			req.Command, req.By = "apply", g.operator()
 			return g.apply(cmd.Context(), w, req, "")
 		},
 	}

@@ -15,7 +15,7 @@ import (
 
 func (g *globals) destroyCommand() *cobra.Command {
 	var f applyFlags
-	var yes bool
+	var yes, keep bool
 	cmd := &cobra.Command{
 		Use:   "destroy",
 		Short: "Remove everything that vpnctl owns on this host",
@@ -36,6 +36,7 @@ and the same undo.`,
 			if err != nil {
 				return err
 			}
+			req.KeepHistory = keep
 			if f.dryRun {
 				return g.assess(cmd.Context(), w, req)
 			}
@@ -50,6 +51,7 @@ and the same undo.`,
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&keep, "keep-history", false, "leave the history of earlier applies in the state folder")
 	return cmd
 }
 

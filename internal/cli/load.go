@@ -110,10 +110,13 @@ func (g *globals) loadFile(ctx context.Context, v *vault.Vault, file string) (*s
 		return nil, &usageError{err}
 	}
 	return &site{topology: t, node: name, state: want, record: &state.Applied{
-		Site: t.Site, Node: name, At: g.Now().UTC().Truncate(time.Second), File: path, Dir: dir,
+		Site: t.Site, Node: name, At: g.now(), File: path, Dir: dir,
 		Topology: string(text), Secrets: s.carried, State: want, Reading: s.reading(t, file, src, warnings),
 	}}, nil
 }
+
+// now is the time as records hold it.
+func (g *globals) now() time.Time { return g.Now().UTC().Truncate(time.Second) }
 
 // whereIs is the folder to which the paths in a topology are relative, and its own path.
 func whereIs(file string) (dir, path string, err error) {
@@ -144,7 +147,7 @@ func (g *globals) loadApplied(ctx context.Context, v *vault.Vault, a *state.Appl
 		return nil, &usageError{err}
 	}
 	record := *a
-	record.Node, record.State = name, want
+	record.Node, record.State, record.At = name, want, g.now()
 	return &site{topology: t, node: name, state: want, record: &record}, nil
 }
 

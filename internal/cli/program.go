@@ -133,7 +133,7 @@ the topology wants with what the host has, and changes only what differs.`,
 		_ = root.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
 	root.AddCommand(
-		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(),
+		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(), g.rollbackCommand(), g.historyCommand(),
 		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), g.manCommand(), userspaceCommand(),
 	)
 	return root
@@ -200,7 +200,7 @@ func (g *globals) say(format string, args ...any) {
 func (g *globals) sayInterrupted(w *workshop) error {
 	rec, err := w.Interrupted()
 	if rec != nil {
-		g.say("warning: an apply of %s was cut off: %s; `vpnctl apply` converges", rec.Head.At.Format(time.RFC3339), rec.Begun())
+		g.say("warning: an apply of %s was cut off: %s; `vpnctl apply` or `vpnctl rollback` continues", rec.Head.At.Format(time.RFC3339), rec.Begun())
 	}
 	return err
 }

@@ -95,7 +95,7 @@ func vpnctl(ts *testscript.TestScript, code int, args []string) {
 	if n := len(args); n > 1 && args[n-2] == "<" {
 		stdin, args = ts.ReadFile(args[n-1]), args[:n-2]
 	}
-	for _, name := range []string{"NO_COLOR", "VPNCTL_NODE", "PSK"} {
+	for _, name := range []string{"NO_COLOR", "VPNCTL_NODE", "PSK", "SUDO_USER", "SSH_CONNECTION"} {
 		delete(s.env, name)
 		if v := ts.Getenv(name); v != "" {
 			s.env[name] = v

@@ -338,7 +338,8 @@ func addIDs(ids map[secret.ID]bool, more map[string]secret.ID) {
 
 // remind puts the apply into the history.
 func (t *transaction) remind(result plan.Result, cause error) (int, error) {
-	p := state.Past{At: t.now().UTC().Truncate(time.Second), Took: t.now().Sub(t.start), Command: t.req.Command, Result: string(result), By: t.req.By}
+	p := state.Past{At: t.now().UTC().Truncate(time.Second), Took: t.now().Sub(t.start), Command: t.req.Command,
+		Target: t.req.Target, Result: string(result), By: t.req.By}
 	if cause != nil {
 		p.Error = cause.Error()
 	}

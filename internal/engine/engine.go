@@ -41,8 +41,10 @@ type Request struct {
 	Record *state.Applied
 	// KeepHistory makes a destroy leave the history of earlier applies.
 	KeepHistory bool
-	// Command and By are for the history: what was called, and by whom.
+	// Command, Target and By are for the history: what was called, the entry that it goes
+	// back to, and by whom.
 	Command string
+	Target  int
 	By      state.Who
 }
 

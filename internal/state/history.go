@@ -31,7 +31,9 @@ type Past struct {
 	At      time.Time     `json:"at"`
 	Took    time.Duration `json:"took"`
 	Command string        `json:"command"` // apply, rollback
-	Result  string        `json:"result"`
+	// Target is the entry that a rollback went back to; 0 for none.
+	Target int    `json:"target,omitempty"`
+	Result string `json:"result"`
 	// Error is why it failed; "" where it did not.
 	Error string `json:"error,omitempty"`
 	By    Who    `json:"by"`
