@@ -151,11 +151,13 @@ func (s *sums) sum(name string, fi fs.FileInfo) (string, error) {
 	return s.known[key], nil
 }
 
-// transient reports what may differ: the topology, which the tests change, and
-// what is left in /run, which is gone after a reboot: empty folders and the
-// lock, which names its last holder.
+// transient reports what may differ: the topology, which the tests change, the
+// history, where a failed apply leaves an entry, and what is left in /run,
+// which is gone after a reboot: empty folders and the lock, which names its
+// last holder.
 func transient(name string, d fs.DirEntry) bool {
 	return strings.HasPrefix(name, filepath.Dir(siteFile)) ||
+		strings.HasPrefix(name, "/var/lib/vpnctl/history/") ||
 		strings.HasPrefix(name, "/run/") && (d.IsDir() || name == "/run/vpnctl/lock")
 }
 
