@@ -1,11 +1,13 @@
 package nat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -18,12 +20,14 @@ type Backend struct {
 	programs  Programs
 	kernel    Kernel
 	conntrack Conntrack
+	pace      time.Duration
 	found     map[Family]tools
 }
 
 var (
 	_ backend.Backend  = (*Backend)(nil)
 	_ backend.Operator = (*Backend)(nil)
+	_ backend.Watcher  = (*Backend)(nil)
 )
 
 // Config is what a Backend works with. Fields that are nil get the real host's.
@@ -32,12 +36,14 @@ type Config struct {
 	Programs  Programs
 	Kernel    Kernel
 	Conntrack Conntrack
+	// Pace is how long Watch waits between two looks; zero is ten seconds.
+	Pace time.Duration
 }
 
 // New returns a Backend for the real host, apart from what c replaces.
 func New(c Config) *Backend {
 	b := &Backend{runner: c.Runner, programs: c.Programs, kernel: c.Kernel, conntrack: c.Conntrack,
-		found: make(map[Family]tools)}
+		pace: cmp.Or(c.Pace, 10*time.Second), found: make(map[Family]tools)}
 	if b.runner == nil {
 		b.runner = host.System{}
 	}
@@ -159,6 +165,9 @@ func tunnels(in backend.Input) []string {
 		for _, i := range s.Interfaces {
 			names = append(names, i.Name)
 		}
+		for _, l := range s.IPsec.Links {
+			names = append(names, l.Name)
+		}
 	}
 	return names
 }
@@ -210,9 +219,20 @@ func checkAutos(n *desired.Netfilter, out map[Family]string) []error {
 
 // Plan implements backend.Backend.
 func (b *Backend) Plan(ctx context.Context, in backend.Input) ([]backend.Step, error) {
-	out, err := b.egress(in)
+	d, after, err := b.compare(ctx, in)
 	if err != nil {
 		return nil, err
+	}
+	steps, err := b.steps(ctx, d)
+	return append(steps, remember(known(in.Memory), after)...), err
+}
+
+// compare reads what has to be looked at, and tells which kinds of iptables shall hold
+// rules of ours.
+func (b *Backend) compare(ctx context.Context, in backend.Input) (*differ, kinds, error) {
+	out, err := b.egress(in)
+	if err != nil {
+		return nil, nil, err
 	}
 	memory, after := known(in.Memory), make(kinds)
 	d := &differ{node: nodeOf(in)}
@@ -223,17 +243,16 @@ func (b *Backend) Plan(ctx context.Context, in backend.Input) ([]backend.Step, e
 		}
 		o, err := b.observe(ctx, f, memory[f])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := d.add(o, want); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if len(want) > 0 {
 			after[f] = []Kind{o.tool.kind}
 		}
 	}
-	steps, err := b.steps(ctx, d)
-	return append(steps, remember(memory, after)...), err
+	return d, after, nil
 }
 
 // steps are those that change the host.
