@@ -91,6 +91,19 @@ func (r *rig) backend() *ipsec.Backend {
 	})
 }
 
+// backendWithout is a backend whose every door is shut.
+func (r *rig) backendWithout() *ipsec.Backend {
+	return ipsec.New(ipsec.Config{
+		Dial:    func(context.Context) (ipsec.Session, error) { panic("charon is asked") },
+		Daemon:  nobody{},
+		Network: func() (ipsec.Network, error) { panic("the kernel is asked") },
+		Glob:    func(string) ([]string, error) { panic("files are listed") },
+	})
+}
+
+// nobody is a daemon that must not be asked.
+type nobody struct{ ipsec.Daemon }
+
 func (r *rig) glob(pattern string) (paths []string, err error) {
 	for _, p := range r.files.Paths() {
 		if ok, _ := path.Match(pattern, p); ok {

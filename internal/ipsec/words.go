@@ -31,7 +31,7 @@ type phrase struct {
 // machine hears each of them from a real one.
 var phrases = []phrase{
 	{regexp.MustCompile(`certificate (?:invalid|expired: .*) \(valid from (.+) to (.+)\)`), 5, "certificate expired or not yet valid (from $1 to $2)"},
-	{regexp.MustCompile(`no issuer certificate found for "(.+)"`), 4, "the peer's certificate is not from our CA (issuer $1 is unknown)"},
+	{regexp.MustCompile(`no issuer certificate found for "(.+)"`), 4, "the peer's certificate is not from our CA (issuer of $1 is unknown)"},
 	{regexp.MustCompile(`no trusted \S+ public key found for '(.+)'`), 3, "authentication failed: no trusted certificate or key for $1"},
 	{regexp.MustCompile(`no private key found for '(.+)'`), 4, "authentication failed: no private key here for $1"},
 	{regexp.MustCompile(`no shared key found for '(.+?)'(?:\[.*\])? - '(.+?)'`), 4, "authentication failed: no PSK here for $1 and $2"},

@@ -378,3 +378,20 @@ func (c *Charon) Initiate(conn, child string) {
 	}
 	c.addChild(c.newSA(conn), child)
 }
+
+// Forget unloads a connection behind vpnctl's back.
+func (c *Charon) Forget(conn string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conns, conn)
+}
+
+// Load loads what is somebody else's.
+func (c *Charon) Load(conn, pool, secret string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conns[conn] = message("version", "2", "remote_addrs", []string{"203.0.113.9"},
+		"children", message(conn, message("mode", "tunnel")))
+	c.pools[pool] = message("addrs", "10.50.0.0/24")
+	c.shared[secret] = message("id", secret, "type", "IKE", "data", "theirs", "owners", []string{"them"})
+}

@@ -51,10 +51,14 @@ func (s *session) Call(_ context.Context, command string, in *vici.Message) (*vi
 	case "get-algorithms":
 		return algorithms(), nil
 	}
-	if err := s.fault(label(command, in)); err != nil {
+	what := label(command, in)
+	if command == "terminate" {
+		what = "terminate " + s.names(in)
+	}
+	if err := s.fault(what); err != nil {
 		return nil, err
 	}
-	s.calls = append(s.calls, label(command, in))
+	s.calls = append(s.calls, what)
 	if answer := s.write(command, in); answer != "" {
 		return nil, &ipsec.CommandError{Command: command, Message: answer}
 	}
@@ -63,7 +67,7 @@ func (s *session) Call(_ context.Context, command string, in *vici.Message) (*vi
 
 // label names a write: "load-conn net".
 func label(command string, in *vici.Message) string {
-	for _, key := range []string{"id", "name", "ike-id", "child-id"} {
+	for _, key := range []string{"id", "name"} {
 		if name := text(in, key); name != "" {
 			return command + " " + name
 		}
@@ -72,6 +76,21 @@ func label(command string, in *vici.Message) string {
 		return command + " " + fingerprint(text(in, "data"))
 	}
 	return command + " " + strings.Join(in.Keys(), " ")
+}
+
+// names tells an SA by names instead of its number.
+func (c *Charon) names(in *vici.Message) string {
+	for _, sa := range c.sas {
+		if strconv.Itoa(sa.ID) == text(in, "ike-id") {
+			return strings.TrimSpace(sa.Conn + " " + sa.User)
+		}
+		for _, child := range sa.Children {
+			if strconv.Itoa(child.ID) == text(in, "child-id") {
+				return sa.Conn + "/" + child.Name
+			}
+		}
+	}
+	return "nothing"
 }
 
 func fingerprint(secret string) string {
