@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -65,6 +66,14 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit code is %d, want %d", got, tt.want)
 			}
 		})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	// The inner shell is one that the outer one does not pass signals on to.
+	start := time.Now()
+	got := run(ctx, []string{"sh", "-c", "sh -c 'sleep 20'; exit 5"}, &filter{out: new(bytes.Buffer)})
+	if got == 0 || time.Since(start) > 10*time.Second {
+		t.Errorf("exit code after an interrupt is %d, after %s", got, time.Since(start))
 	}
 	if got := run(context.Background(), []string{"/no/such/program"}, &filter{out: new(bytes.Buffer)}); got != 1 {
 		t.Errorf("exit code without a program is %d", got)

@@ -38,8 +38,10 @@ func run(ctx context.Context, argv []string, f *filter) int {
 		return 2
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	// What the command has started in turn ends in its own way.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	// To the whole group: go run passes no signal on to what it runs, which
+	// has a machine of its own to end.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 30 * time.Second
 	cmd.Stderr = os.Stderr
 	r, w := io.Pipe()
