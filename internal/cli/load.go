@@ -29,27 +29,33 @@ type site struct {
 // stdin as a file's name is standard input.
 const stdin = "-"
 
-// readTopology reads and checks a file, and prints its warnings.
-func (g *globals) readTopology(file string) (*topology.Topology, []byte, []string, error) {
+// document is a topology's file and what is in it.
+type document struct {
+	*topology.Topology
+	source   []byte
+	redacted []byte // without the secrets
+	warnings []string
+}
+
+// readTopology reads and checks a file, and prints its warnings. There is a document with
+// an error, too: for its warnings.
+func (g *globals) readTopology(file string) (*document, error) {
 	src, err := g.readFile(file)
 	if err != nil {
-		return nil, nil, nil, err
+		return &document{}, err
 	}
-	t, found, err := topology.Parse(nameOf(file), src)
-	warnings := []string{}
+	t, text, found, err := topology.ParseRedacted(nameOf(file), src)
+	d := &document{t, src, text, []string{}}
 	for _, w := range found {
-		warnings = append(warnings, w.String())
+		d.warnings = append(d.warnings, w.String())
 	}
 	if err == nil && t.HasInlineSecrets {
-		warnings = append(warnings, openFile(file)...)
+		d.warnings = append(d.warnings, openFile(file)...)
 	}
-	for _, w := range warnings {
+	for _, w := range d.warnings {
 		g.say("warning: %s", w)
 	}
-	if err != nil {
-		return nil, nil, warnings, err
-	}
-	return t, src, warnings, nil
+	return d, err
 }
 
 func nameOf(file string) string {
@@ -88,10 +94,11 @@ func openFile(file string) []string {
 
 // loadFile reads a topology and derives what this host shall be.
 func (g *globals) loadFile(ctx context.Context, v *vault.Vault, file string) (*site, error) {
-	t, src, warnings, err := g.readTopology(file)
+	d, err := g.readTopology(file)
 	if err != nil {
 		return nil, err
 	}
+	t := d.Topology
 	name, err := node.Identify(t, g.Hints(g.node))
 	if err != nil {
 		return nil, &usageError{err}
@@ -105,13 +112,9 @@ func (g *globals) loadFile(ctx context.Context, v *vault.Vault, file string) (*s
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	text, err := topology.Redact(nameOf(file), src)
-	if err != nil {
-		return nil, &usageError{err}
-	}
 	return &site{topology: t, node: name, state: want, record: &state.Applied{
 		Site: t.Site, Node: name, At: g.now(), File: path, Dir: dir,
-		Topology: string(text), Secrets: s.carried, State: want, Reading: s.reading(t, file, src, warnings),
+		Topology: string(d.redacted), Secrets: s.carried, State: want, Reading: s.reading(d, file),
 	}}, nil
 }
 
@@ -148,6 +151,7 @@ func (g *globals) loadApplied(ctx context.Context, v *vault.Vault, a *state.Appl
 	}
 	record := *a
 	record.Node, record.State, record.At = name, want, g.now()
+	record.Reading = nil // it tells of another state, and perhaps of other secrets
 	return &site{topology: t, node: name, state: want, record: &record}, nil
 }
 

@@ -55,10 +55,11 @@ given, which reads them and so works only where they are.`,
 }
 
 func (g *globals) render(ctx context.Context, file string, show bool) ([]rendered, error) {
-	t, _, _, err := g.readTopology(file)
+	d, err := g.readTopology(file)
 	if err != nil {
 		return nil, err
 	}
+	t := d.Topology
 	if g.node == "" {
 		return nil, usagef("say which node with --node")
 	}

@@ -110,13 +110,13 @@ func (s *secrets) note(ref *secret.Ref, v secret.Value, err error) {
 }
 
 // reading is what is remembered of having read a topology, nil where it depends on more.
-func (s *secrets) reading(t *topology.Topology, file string, src []byte, warnings []string) *state.Reading {
+func (s *secrets) reading(d *document, file string) *state.Reading {
 	if s.once || program() == "" {
 		return nil
 	}
 	return &state.Reading{
-		Program: program(), Name: nameOf(file), Source: s.vault.ID(secret.New(src)), Nodes: t.Nodes, Files: s.files,
-		Mode: modeOf(file), Warnings: warnings,
+		Program: program(), Name: nameOf(file), Source: s.vault.ID(secret.New(d.source)), Nodes: d.Nodes, Files: s.files,
+		Mode: modeOf(file), Warnings: d.warnings,
 	}
 }
 

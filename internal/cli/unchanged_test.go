@@ -162,3 +162,23 @@ func TestUnchangedSaysTheSame(t *testing.T) {
 		}
 	}
 }
+
+// TestUnchangedNeedsTheFile does not let what an apply without FILE makes of today's
+// secrets stand for the file and the secrets of then.
+func TestUnchangedNeedsTheFile(t *testing.T) {
+	u := &untouched{dir: t.TempDir(), hostname: "gw"}
+	u.apply(t, u.write(t, "site.yaml", inlineSite, 0o600))
+	g := &globals{Program: u.program(new(bytes.Buffer), new(bytes.Buffer)), stateDir: filepath.Join(u.dir, "state")}
+	w, err := g.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := w.State.Applied()
+	if err != nil || a.Reading == nil {
+		t.Fatalf("nothing was noted of the file: %v", err)
+	}
+	s, err := g.loadApplied(context.Background(), w.vault, a)
+	if err != nil || s.record.Reading != nil {
+		t.Errorf("noted %+v, %v", s.record.Reading, err)
+	}
+}

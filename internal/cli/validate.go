@@ -27,17 +27,17 @@ func (g *globals) validateCommand() *cobra.Command {
 		Short: "Check a topology for all its nodes, without looking at the host",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			t, _, warnings, err := g.readTopology(args[0])
+			d, err := g.readTopology(args[0])
 			if err == nil {
-				err = deriveAll(t)
+				err = deriveAll(d.Topology)
 			}
 			if g.output == formatText {
 				if err == nil {
-					g.print("%s: valid: site %s, %s, %s\n", nameOf(args[0]), t.Site, count(len(t.Nodes), "node"), count(len(warnings), "warning"))
+					g.print("%s: valid: site %s, %s, %s\n", nameOf(args[0]), d.Site, count(len(d.Nodes), "node"), count(len(d.warnings), "warning"))
 				}
 				return err
 			}
-			if perr := g.printDocument(verdictOf(nameOf(args[0]), t, warnings, err)); perr != nil {
+			if perr := g.printDocument(verdictOf(nameOf(args[0]), d.Topology, d.warnings, err)); perr != nil {
 				return perr
 			}
 			return err

@@ -190,3 +190,27 @@ func withoutSecret(t *testing.T, src []byte) map[string]any {
 	delete(ref, "value")
 	return all
 }
+
+// TestParseRedacted is both in one, and leaves a file without secrets as it is.
+func TestParseRedacted(t *testing.T) {
+	const open = head + "wireguard: {wg0: {listen_port: 1, members: {a: {addresses: [10.0.0.1/24], public_key: HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=, " +
+		"private_key: {file: key}}}}}\n"
+	inline := strings.Replace(open, "{file: key}", "{value: yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=}", 1)
+	for src, want := range map[string]string{
+		open: open, inline: strings.Replace(open, "{file: key}", `{value: "(secret)"}`, 1),
+	} {
+		got, text, _, err := ParseRedacted("f", []byte(src))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(text)); diff != "" {
+			t.Errorf("text (-want +got):\n%s", diff)
+		}
+		if got.Site == "" || got.HasInlineSecrets != (src == inline) {
+			t.Errorf("parsed %+v", got)
+		}
+	}
+	if topology, text, _, err := ParseRedacted("f", []byte("version: 1\n")); err == nil || topology != nil || text != nil {
+		t.Errorf("of a wrong file: %v, %s, %v", topology, text, err)
+	}
+}
