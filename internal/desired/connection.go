@@ -30,7 +30,9 @@ type Connection struct {
 	Origin  string `json:"origin"`
 	Version int    `json:"version"` // of IKE: 1 or 2
 	// LocalAddrs and RemoteAddrs are addresses, DNS names or "%any". An empty LocalAddrs
-	// is any; what of it the host really has is settled by the backend.
+	// is any. Its entries are candidates, how the others reach this host: which of them the
+	// host really has is settled by the backend, and where it has none (a cloud's 1:1
+	// NAT), it is any.
 	LocalAddrs  []string `json:"local_addrs,omitempty"`
 	RemoteAddrs []string `json:"remote_addrs,omitempty"`
 	Proposals   []string `json:"proposals,omitempty"` // none: strongSwan's default
@@ -49,7 +51,9 @@ type Connection struct {
 	Server bool `json:"server,omitempty"`
 	// FailClosed: what the children protect never leaves in clear (see Guard).
 	FailClosed bool `json:"fail_closed,omitempty"`
-	// UseDNS and DefaultRoute are a client's wishes; both default false.
+	// UseDNS and DefaultRoute are a client's wishes; both default false. Without
+	// DefaultRoute no default route leads into the tunnel, even where the server offers
+	// to carry everything.
 	UseDNS       bool `json:"use_dns,omitempty"`
 	DefaultRoute bool `json:"default_route,omitempty"`
 }
@@ -122,8 +126,9 @@ type Pool struct {
 }
 
 // Credential is a copy of a certificate or key where swanctl reads it:
-// /etc/swanctl/{x509,x509ca,pubkey,private}/vpnctl-NAME. A key's bytes are behind Secret,
-// everybody may know the others.
+// /etc/swanctl/{x509,x509ca,pubkey,private}/vpnctl-NAME…, each certificate of a chain in a
+// file of its own, for swanctl reads only the first of one. A key's bytes are behind
+// Secret, everybody may know the others. From the Masked source, Data is empty.
 type Credential struct {
 	Path   string      `json:"path"`
 	Data   []byte      `json:"data,omitempty"`

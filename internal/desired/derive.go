@@ -36,14 +36,16 @@ func Derive(t *topology.Topology, node string, src Source) (*State, error) {
 	if t.Node(node) == nil {
 		return nil, fmt.Errorf("deriving node %s: %s has no such node", node, t.File)
 	}
-	d := &deriver{Topology: t, node: node, src: src, keys: map[*secret.Ref]readKey{}}
+	d := &deriver{Topology: t, node: node, src: src, keys: map[*secret.Ref]readKey{}, secrets: map[*secret.Ref]readSecret{}}
 	s := &State{Site: t.Site, Node: node, Unimplemented: d.unimplemented()}
 	networks := d.networks()
 	for i := range networks {
 		s.Interfaces = append(s.Interfaces, d.wireguard(&networks[i]))
 	}
-	s.Netfilter = d.netfilter(networks, s.Interfaces)
-	s.Sysctl = sysctl(s.Interfaces, &s.Netfilter)
+	var tunnels []tunnel
+	s.IPsec, tunnels = d.ipsec()
+	s.Netfilter = d.netfilter(networks, s.Interfaces, tunnels)
+	s.Sysctl = sysctl(s.Interfaces, &s.Netfilter, tunnels)
 	s.Files = files(s)
 	if err := d.err(); err != nil {
 		return nil, err
@@ -58,6 +60,8 @@ type deriver struct {
 	src  Source
 	keys map[*secret.Ref]readKey
 	errs source.Errors
+	// secrets are those of IPsec.
+	secrets map[*secret.Ref]readSecret
 }
 
 func (d *deriver) errorf(pos source.Pos, format string, args ...any) {
@@ -80,7 +84,7 @@ var protocols = File{
 }
 
 func files(s *State) []File {
-	if len(s.Interfaces) == 0 {
+	if len(s.Interfaces)+len(s.IPsec.Links)+len(s.IPsec.Routes) == 0 {
 		return nil
 	}
 	return []File{protocols}

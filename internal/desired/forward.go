@@ -11,7 +11,7 @@ import (
 // netfilter derives the packet filter of the host's own namespace. An interface that
 // lives in another is forwarded to and from there, by whoever owns that namespace; only
 // its socket is here.
-func (d *deriver) netfilter(networks []network, interfaces []Interface) Netfilter {
+func (d *deriver) netfilter(networks []network, interfaces []Interface, tunnels []tunnel) Netfilter {
 	nf := Netfilter{Masquerades: d.masquerades()}
 	for n := range networks {
 		i := &interfaces[n]
@@ -26,9 +26,14 @@ func (d *deriver) netfilter(networks []network, interfaces []Interface) Netfilte
 		}
 		nf.AntiSpoofs = append(nf.AntiSpoofs, d.antiSpoofs(i)...)
 	}
-	slices.SortFunc(nf.Forwards, func(a, b Forward) int { return cmp.Compare(a.Object, b.Object) })
+	for i := range tunnels {
+		d.protect(&nf, &tunnels[i])
+	}
+	slices.SortStableFunc(nf.Forwards, func(a, b Forward) int { return cmp.Compare(a.Object, b.Object) })
+	slices.SortStableFunc(nf.Guards, compareGuards)
 	if d.firewall() {
 		d.open(&nf, interfaces)
+		d.openIPsec(&nf, tunnels)
 	}
 	return nf
 }

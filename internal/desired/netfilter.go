@@ -17,11 +17,14 @@ type Netfilter struct {
 	// Inner opens INPUT and OUTPUT for what tunnels carry to and from this host
 	// (`firewall: {open_ports: true}`): one entry an interface.
 	Inner []string `json:"inner,omitempty"`
+	// InnerIPsec does so for what policies of IPsec protect.
+	InnerIPsec []Inner `json:"inner_ipsec,omitempty"`
 }
 
 // IsZero reports whether the node needs no rule at all; such a node needs no iptables.
 func (n *Netfilter) IsZero() bool {
-	return len(n.Masquerades)+len(n.Forwards)+len(n.Clamps)+len(n.AntiSpoofs)+len(n.OpenPorts)+len(n.Inner)+len(n.Exempts)+len(n.Guards) == 0
+	return len(n.Masquerades)+len(n.Forwards)+len(n.Clamps)+len(n.AntiSpoofs)+len(n.OpenPorts)+len(n.Inner)+len(n.InnerIPsec)+
+		len(n.Exempts)+len(n.Guards) == 0
 }
 
 // OutAuto as the egress interface means that of the default route, per family.
@@ -47,6 +50,17 @@ type Forward struct {
 	Family int `json:"family,omitempty"`
 	// Answers lets only RELATED and ESTABLISHED through.
 	Answers bool `json:"answers,omitempty"`
+	// IPsec lets only through what a policy protects: "in" what came out of a tunnel,
+	// "out" what goes into one; "" asks for neither.
+	IPsec string `json:"ipsec,omitempty"`
+}
+
+// Inner is traffic of this host itself that a policy of IPsec protects, both ways. A
+// prefix that is not valid is any.
+type Inner struct {
+	Object string       `json:"object"` // nat/NODE/inner/ipsec/CONNECTION
+	Local  netip.Prefix `json:"local"`
+	Remote netip.Prefix `json:"remote"`
 }
 
 // Clamp lowers the MSS of forwarded TCP, both ways: of all that passes an interface, or
@@ -78,35 +92,39 @@ type OpenPort struct {
 }
 
 // Exempt is traffic of one pair of selectors of a connection: its source is not rewritten.
+// Where one of the prefixes is not valid, the pair is not known beforehand, and exempt is
+// what a policy has taken.
 type Exempt struct {
-	Object   string       `json:"object"` // nat/NODE/exempt/CONNECTION
-	Source   netip.Prefix `json:"source"`
-	Dest     netip.Prefix `json:"dest"`
-	Protocol string       `json:"protocol,omitempty"` // as in the selector; "" for all
-	Port     string       `json:"port,omitempty"`     // of the destination; "" for all
+	Object string       `json:"object"` // nat/NODE/exempt/CONNECTION
+	Source netip.Prefix `json:"source"`
+	Dest   netip.Prefix `json:"dest"`
+	Ports
+}
+
+// Ports restricts traffic to a protocol, and that to ports, as a selector does.
+type Ports struct {
+	Protocol   string `json:"protocol,omitempty"`    // as in the selector; "" for all
+	SourcePort string `json:"source_port,omitempty"` // N or N-M; "" for all
+	Port       string `json:"port,omitempty"`        // of the destination, likewise
 }
 
 // Guard drops traffic of one pair of selectors that no IPsec policy has taken, in
-// mangle's FORWARD and OUTPUT: fail_closed. IKE, ESP and AH between the outer addresses
-// pass, and so does the loopback.
+// mangle's FORWARD and OUTPUT: fail_closed. IKE, ESP and AH to the far gateway pass, and
+// so does the loopback, and what never leaves its link.
 type Guard struct {
-	Object   string       `json:"object"` // nat/NODE/guard/CONNECTION
-	Source   netip.Prefix `json:"source"`
-	Dest     netip.Prefix `json:"dest"`
-	Protocol string       `json:"protocol,omitempty"`
-	Port     string       `json:"port,omitempty"`
-	// Outer are the gateways' own addresses, between which IKE and IPsec itself run;
-	// none where they are not known beforehand.
-	Outer []OuterPair `json:"outer,omitempty"`
+	Object string `json:"object"` // nat/NODE/guard/CONNECTION
+	// Source is not valid where it is an address of the host's own that is not known
+	// beforehand: the guard then covers the host's own packets, and no others.
+	Source netip.Prefix `json:"source"`
+	Dest   netip.Prefix `json:"dest"`
+	Ports
+	// Peers are the far gateway's addresses, to which IKE and IPsec itself go; none where
+	// they are not known beforehand. The host's own may be others than the topology
+	// says (a cloud's 1:1 NAT), so that nothing is asked of them.
+	Peers []netip.Addr `json:"peers,omitempty"`
 	// Local are the end's own subnets: traffic among them is not the tunnel's.
 	Local []netip.Prefix `json:"local,omitempty"`
 	// Interface, of a route-based connection or of kernel-libipsec, is where protected
 	// packets leave in clear on their way into the tunnel; "" for policy IPsec.
 	Interface string `json:"interface,omitempty"`
-}
-
-// OuterPair are the outer addresses of a tunnel.
-type OuterPair struct {
-	Local  netip.Addr `json:"local"`
-	Remote netip.Addr `json:"remote"`
 }

@@ -10,10 +10,18 @@ const (
 	sendRedirects = "net/ipv4/conf/all/send_redirects"
 )
 
+// redirects are the settings that a gateway of IPsec turns off: where LAN and tunnel share
+// an interface, its kernel would tell the LAN a shorter way than the tunnel, and would
+// itself believe in one.
+var redirects = []string{
+	sendRedirects, "net/ipv4/conf/default/send_redirects",
+	"net/ipv4/conf/all/accept_redirects", "net/ipv4/conf/default/accept_redirects",
+}
+
 // sysctl derives exactly the settings that the rest of the state needs. A family that
 // nobody sends through this host is left alone: with IPv6 forwarding on, the kernel no
 // longer listens to router advertisements as before.
-func sysctl(interfaces []Interface, nf *Netfilter) map[string]string {
+func sysctl(interfaces []Interface, nf *Netfilter, tunnels []tunnel) map[string]string {
 	keys := map[string]string{}
 	v4, v6 := nf.forwards()
 	if v4 {
@@ -21,6 +29,13 @@ func sysctl(interfaces []Interface, nf *Netfilter) map[string]string {
 	}
 	if v6 {
 		keys[forward6] = "1"
+	}
+	for i := range tunnels {
+		for _, key := range redirects {
+			if tunnels[i].carries {
+				keys[key] = "0"
+			}
+		}
 	}
 	for i := range interfaces {
 		w := &interfaces[i]

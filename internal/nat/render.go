@@ -33,6 +33,10 @@ type renderer struct {
 // The order of the rules is that of the desired state, which is sorted.
 func render(n *desired.Netfilter, node string, f Family, out egress) rendered {
 	r := &renderer{family: f, node: node, egress: out, tables: make(rendered)}
+	r.guards(n.Guards)
+	for _, e := range n.Exempts {
+		r.exemptPair(e)
+	}
 	for _, m := range n.Masquerades {
 		r.masquerade(m)
 	}
@@ -53,23 +57,34 @@ func render(n *desired.Netfilter, node string, f Family, out egress) rendered {
 		r.add("filter", "INPUT", object, rule{optIn: quote(name), optJump: "ACCEPT"})
 		r.add("filter", "OUTPUT", object, rule{optOut: quote(name), optJump: "ACCEPT"})
 	}
+	for _, i := range n.InnerIPsec {
+		r.inner(i)
+	}
 	return r.tables
 }
 
 // add appends a rule to our chain behind a builtin one, and with the first rule the chain
 // and its jump.
 func (r *renderer) add(table, hook, object string, one rule) {
+	r.addTo(chainOf(hook), table, hook, object, one)
+}
+
+func (r *renderer) addTo(chain, table, hook, object string, one rule) {
 	one.setComment(object)
 	t, ok := r.tables[table]
 	if !ok {
 		t = &Table{Family: r.family, Name: table}
 		r.tables[table] = t
 	}
-	c := t.chain(chainOf(hook))
+	c := t.chain(chain)
 	if c == nil {
-		t.Chains = sortChains(append(t.Chains, Chain{Name: chainOf(hook)}))
-		t.Jumps = sortJumps(append(t.Jumps, Jump{Hook: hook, Chain: chainOf(hook), At: 1}))
-		c = t.chain(chainOf(hook))
+		at := 1
+		if t.chain(guardChain(hook)) != nil {
+			at = 2 // behind the guards, which come first
+		}
+		t.Chains = sortChains(append(t.Chains, Chain{Name: chain}))
+		t.Jumps = sortJumps(append(t.Jumps, Jump{Hook: hook, Chain: chain, At: at}))
+		c = t.chain(chain)
 	}
 	c.Rules = append(c.Rules, one.String())
 }
@@ -163,6 +178,9 @@ func (r *renderer) forward(w desired.Forward) {
 	if w.Answers {
 		answers(one)
 	}
+	if w.IPsec != "" {
+		policy(one, w.IPsec)
+	}
 	r.add("filter", "FORWARD", w.Object, one)
 }
 
@@ -249,25 +267,24 @@ func (r *renderer) antiSpoof(a desired.AntiSpoof) {
 // openPort lets one service of this host in, and its packets out.
 func (r *renderer) openPort(p desired.OpenPort) {
 	for hook, opt := range map[string]string{"INPUT": "--dport", "OUTPUT": "--sport"} {
-		one := rule{optProto: p.Protocol, optJump: "ACCEPT"}
+		one := rule{optJump: "ACCEPT"}
+		r.protocol(one, p.Protocol)
 		if p.Port != 0 {
 			one[p.Protocol+" "+opt] = strconv.Itoa(p.Port)
-		}
-		// To ip6tables AH is a header among others, never the protocol.
-		if p.Protocol == "ah" && r.family == IPv6 {
-			delete(one, optProto)
-			one["-m ah"] = ""
 		}
 		r.add("filter", hook, p.Object, one)
 	}
 }
 
-// guards reports whether a rule guards against clear text or spoofed packets: such rules
-// come first and go last.
-func guards(table, spec string) bool {
-	if table == "raw" {
-		return true
+// inner lets what a policy protects in and out of this host.
+func (r *renderer) inner(i desired.Inner) {
+	if !r.speaks(0, i.Local, i.Remote) {
+		return
 	}
-	r, err := parseRule(spec)
-	return err == nil && table == "nat" && r["policy --pol"] == "ipsec" && r[optJump] == "ACCEPT"
+	for hook, dir := range map[string]string{"INPUT": "in", "OUTPUT": "out"} {
+		one := rule{optJump: "ACCEPT"}
+		policy(one, dir)
+		one.between(i.Local, i.Remote, dir)
+		r.add("filter", hook, i.Object, one)
+	}
 }

@@ -320,9 +320,12 @@ func prefixLength(s string) (int, error) {
 // protocols are the names under which iptables-save prints numbers, or does not,
 // depending on its version and on /etc/protocols.
 var protocols = map[string]string{
-	"1": "icmp", "6": "tcp", "17": "udp", "47": "gre", "50": "esp", "51": "ah", "58": "ipv6-icmp",
+	"1": "icmp", "132": "sctp", "136": "udplite", "6": "tcp", "17": "udp", "47": "gre", "50": "esp", "51": "ah", "58": "ipv6-icmp",
 	"icmpv6": "ipv6-icmp", "ipv6-auth": "ah", "ipv6-crypt": "esp",
 	"0": "", "all": "",
+	// These iptables knows by /etc/protocols alone, which a small host lacks.
+	"igmp": "2", "ipencap": "4", "dccp": "33", "ipv6": "41", "rsvp": "46", "ospf": "89", "ipip": "94", "pim": "103",
+	"ipcomp": "108", "vrrp": "112", "l2tp": "115",
 }
 
 func normalProto(s string) string {

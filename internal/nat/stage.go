@@ -95,7 +95,7 @@ func guardsOf(have, want *Table, name string) []string {
 			continue
 		}
 		for _, spec := range c.Rules {
-			if guards(t.Name, spec) && !slices.Contains(out, spec) {
+			if guards(t.Name, name, spec) && !slices.Contains(out, spec) {
 				out = append(out, spec)
 			}
 		}

@@ -60,7 +60,39 @@ func randomState(r *rand.Rand) *desired.State {
 		}
 		n.OpenPorts = append(n.OpenPorts, p)
 	})
+	randomIPsec(r, &n)
 	return state(n)
+}
+
+// randomIPsec adds some of what connections need.
+func randomIPsec(r *rand.Rand, n *desired.Netfilter) {
+	pairs := [][2]string{{"10.10.0.0/24", "10.14.0.0/24"}, {"10.10.0.0/24", "10.0.0.0/8"}, {"fd10::/64", "::/0"}, {"192.0.2.1/32", "192.0.2.2/32"}}
+	peers := [][]netip.Addr{nil, {netip.MustParseAddr("10.14.0.1")}, {netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("fd14::1")}}
+	ports := []desired.Ports{{}, {Protocol: "tcp", Port: "80"}, {Protocol: "udp", SourcePort: "1701", Port: "1024-2048"}, {Protocol: "ospf"}, {Protocol: "sctp", Port: "5"}, {Protocol: "ah"}}
+	for i, p := range pairs {
+		local, remote := prefix(p[0]), prefix(p[1])
+		name := fmt.Sprintf("c%d", i)
+		if r.IntN(3) == 0 {
+			n.Exempts = append(n.Exempts, desired.Exempt{Object: "nat/linux2/exempt/" + name, Source: local, Dest: remote, Ports: ports[r.IntN(len(ports))]})
+		}
+		if r.IntN(3) == 0 {
+			g := desired.Guard{Object: "nat/linux2/guard/" + name, Source: local, Dest: remote, Ports: ports[r.IntN(len(ports))], Peers: peers[r.IntN(len(peers))]}
+			switch r.IntN(4) {
+			case 0:
+				g.Source = netip.Prefix{}
+			case 1:
+				g.Interface = "xfrm0"
+			case 2:
+				g.Local = []netip.Prefix{local}
+			}
+			n.Guards = append(n.Guards, g)
+		}
+		if r.IntN(3) == 0 {
+			n.Forwards = append(n.Forwards, desired.Forward{Object: "nat/linux2/forward/ipsec/" + name, From: local, To: remote, IPsec: "out"})
+			n.Clamps = append(n.Clamps, desired.Clamp{Object: "nat/linux2/clamp/ipsec/" + name, Local: local, Remote: remote, MSS: 1366})
+			n.InnerIPsec = append(n.InnerIPsec, desired.Inner{Object: "nat/linux2/inner/ipsec/" + name, Local: local, Remote: remote})
+		}
+	}
 }
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 for another one each time")
