@@ -5,9 +5,11 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/file"
+	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
 	"github.com/vpnctl/vpnctl/internal/vault"
+	"github.com/vpnctl/vpnctl/internal/watch"
 	"github.com/vpnctl/vpnctl/internal/wireguard"
 	"github.com/vpnctl/vpnctl/internal/wireguard/userspace"
 )
@@ -19,7 +21,9 @@ func hostBackends(v *vault.Vault) []backend.Backend {
 		file.New(file.Config{}),
 		sysctl.New(sysctl.Config{}),
 		wireguard.New(wireguard.Config{Secrets: v, Userspace: userspace.Launcher{}, Resolver: dns{}}),
+		ipsec.New(ipsec.Config{Secrets: v}),
 		nat.New(nat.Config{}),
+		watch.New(watch.Config{StateDir: v.Dir()}),
 	}
 }
 
