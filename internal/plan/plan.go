@@ -13,6 +13,8 @@ type Plan struct {
 	Site  string
 	Node  string
 	Steps []backend.Step // in the order in which they are done
+
+	changes []backend.Change // what Changes returned
 }
 
 // New puts steps into the order of their phases. Steps of one phase stay in the order
@@ -30,16 +32,28 @@ func (p *Plan) Empty() bool {
 }
 
 // Changes are the lines of the plan, in the order of the steps. An object that several
-// steps touch in the same way is told once, where it is touched first.
+// steps touch in the same way is told once, where it is touched first. They are put
+// together once: everybody who counts or prints asks for them.
 func (p *Plan) Changes() []backend.Change {
+	if p.changes == nil {
+		p.changes = changesOf(p.Steps)
+	}
+	return p.changes
+}
+
+func changesOf(steps []backend.Step) []backend.Change {
 	type key struct {
 		action backend.Action
 		object string
 	}
-	var out []backend.Change
-	at := map[key]int{}
-	for _, s := range p.Steps {
-		for _, c := range s.Changes {
+	count := 0
+	for i := range steps {
+		count += len(steps[i].Changes)
+	}
+	out := make([]backend.Change, 0, count)
+	at := make(map[key]int, count)
+	for i := range steps {
+		for _, c := range steps[i].Changes {
 			k := key{c.Action, c.Object}
 			i, seen := at[k]
 			if !seen {
