@@ -154,7 +154,11 @@ func routesOf(d *desired.Interface) []rtnl.Route {
 	if table == 0 {
 		table = rtnl.MainTable
 	}
-	var routes []rtnl.Route
+	count := 0
+	for i := range d.Peers {
+		count += len(d.Peers[i].AllowedIPs)
+	}
+	routes := make([]rtnl.Route, 0, count)
 	for i := range d.Peers {
 		for _, dst := range d.Peers[i].AllowedIPs {
 			r := rtnl.Route{Dst: dst, Table: table, Metric: rtnl.DefaultMetric(dst), Protocol: protocol}
