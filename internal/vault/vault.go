@@ -68,6 +68,9 @@ func Ephemeral() *Vault {
 	return &Vault{files: host.Disk{}, key: newKey(), known: map[secret.ID]secret.Value{}}
 }
 
+// Dir is the state folder, "" where there is none.
+func (v *Vault) Dir() string { return v.dir }
+
 func newKey() []byte {
 	key := make([]byte, keySize)
 	_, _ = rand.Read(key) // it never fails; see crypto/rand
