@@ -171,8 +171,17 @@ type workshop struct {
 	vault *vault.Vault
 }
 
-// open opens the state folder and the host.
+// open opens the state folder and the host, and tells of an apply that was cut off.
 func (g *globals) open() (*workshop, error) {
+	w, err := g.workshop()
+	if err != nil {
+		return nil, err
+	}
+	return w, g.sayInterrupted(w)
+}
+
+// workshop opens the state folder and the host.
+func (g *globals) workshop() (*workshop, error) {
 	dir := &state.Dir{Path: g.stateDir, Files: host.Disk{}}
 	if err := dir.Check(); err != nil {
 		return nil, err
@@ -187,8 +196,7 @@ func (g *globals) open() (*workshop, error) {
 	if g.verbose {
 		e.Progress = func(line string) { g.say("%s", line) }
 	}
-	w := &workshop{Engine: e, vault: v}
-	return w, g.sayInterrupted(w)
+	return &workshop{Engine: e, vault: v}, nil
 }
 
 // say writes a line to standard error.
