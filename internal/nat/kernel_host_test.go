@@ -77,6 +77,7 @@ func (j *job) run() {
 // gateway is a host of the lab.
 type gateway struct {
 	*lab.Host
+	lab     *lab.Lab
 	t       *testing.T
 	memory  backend.Memory
 	applied *desired.State
@@ -84,7 +85,7 @@ type gateway struct {
 
 func newGateway(t *testing.T, links ...lab.Link) *gateway {
 	l := lab.Start(t, append(links, lab.Wire("gw:eth0 192.0.2.1/24 2001:db8::1/64 via 192.0.2.2 via 2001:db8::2", "far:eth0 192.0.2.2/24 2001:db8::2/64"))...)
-	return &gateway{Host: l.Host("gw"), t: t, memory: make(backend.Memory)}
+	return &gateway{Host: l.Host("gw"), lab: l, t: t, memory: make(backend.Memory)}
 }
 
 // try does a job in a process of the host.

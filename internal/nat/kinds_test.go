@@ -110,9 +110,15 @@ func TestMove(t *testing.T) {
     nat/POSTROUTING: (none) -> -m policy --dir out --pol ipsec -j ACCEPT
     nft nat/POSTROUTING: -m policy --dir out --pol ipsec -j ACCEPT -> (none)
 ~ nat/linux2/rule/10.0.0.0/16->ens224 (in iptables-legacy, where the host's own rules are)
-    filter/FORWARD: (none) -> -s 10.0.0.0/16 -o ens224 -j ACCEPT; -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    filter/FORWARD:
+      (none)
+      -> -s 10.0.0.0/16 -o ens224 -j ACCEPT
+      -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
     nat/POSTROUTING: (none) -> -s 10.0.0.0/16 -o ens224 -j MASQUERADE
-    nft filter/FORWARD: -s 10.0.0.0/16 -o ens224 -j ACCEPT; -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT -> (none)
+    nft filter/FORWARD:
+      -s 10.0.0.0/16 -o ens224 -j ACCEPT
+      -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+      -> (none)
     nft nat/POSTROUTING: -s 10.0.0.0/16 -o ens224 -j MASQUERADE -> (none)
 plan: 0 to create, 2 to update, 0 to delete; 0 disruptive
 `

@@ -12,6 +12,10 @@ import (
 	"github.com/vpnctl/vpnctl/internal/plan"
 )
 
+// hqGuard guards a tunnel between two subnets.
+var hqGuard = desired.Guard{Object: "nat/linux2/guard/hq", Source: prefix("10.10.0.0/24"), Dest: prefix("10.14.0.0/24"),
+	Peers: []netip.Addr{netip.MustParseAddr("192.168.20.20")}}
+
 // TestPlan: from one state, by somebody's hand, to another.
 func TestPlan(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -25,7 +29,9 @@ func TestPlan(t *testing.T) {
 			want: `+ nat/linux2/exempt/ipsec
     nat/POSTROUTING: -m policy --dir out --pol ipsec -j ACCEPT
 + nat/linux2/rule/10.0.0.0/16->ens224
-    filter/FORWARD: -s 10.0.0.0/16 -o ens224 -j ACCEPT; -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    filter/FORWARD:
+      -s 10.0.0.0/16 -o ens224 -j ACCEPT
+      -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
     nat/POSTROUTING: -s 10.0.0.0/16 -o ens224 -j MASQUERADE
 plan: 2 to create, 0 to update, 0 to delete; 0 disruptive
 `,
@@ -36,10 +42,14 @@ plan: 2 to create, 0 to update, 0 to delete; 0 disruptive
     nat/POSTROUTING: -m policy --dir out --pol ipsec -j ACCEPT
     nat6/POSTROUTING: -m policy --dir out --pol ipsec -j ACCEPT
 + nat/linux2/rule/10.0.0.0/16->auto
-    filter/FORWARD: -s 10.0.0.0/16 -o eth0 -j ACCEPT; -d 10.0.0.0/16 -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    filter/FORWARD:
+      -s 10.0.0.0/16 -o eth0 -j ACCEPT
+      -d 10.0.0.0/16 -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
     nat/POSTROUTING: -s 10.0.0.0/16 -o eth0 -j MASQUERADE
 + nat/linux2/rule/fd00::/48->auto
-    filter6/FORWARD: -s fd00::/48 -o eth0 -j ACCEPT; -d fd00::/48 -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    filter6/FORWARD:
+      -s fd00::/48 -o eth0 -j ACCEPT
+      -d fd00::/48 -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
     nat6/POSTROUTING: -s fd00::/48 -o eth0 -j MASQUERADE
 plan: 3 to create, 0 to update, 0 to delete; 0 disruptive
 `,
@@ -49,7 +59,11 @@ plan: 3 to create, 0 to update, 0 to delete; 0 disruptive
 			drift: func(h *nattest.Host) { h.Routes[nat.IPv4] = "eth1" },
 			then:  nats(masquerade("10.0.0.0/16", "auto")),
 			want: `~ nat/linux2/rule/10.0.0.0/16->auto
-    filter/FORWARD: -s 10.0.0.0/16 -o eth0 -j ACCEPT; -d 10.0.0.0/16 -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT -> -s 10.0.0.0/16 -o eth1 -j ACCEPT; -d 10.0.0.0/16 -i eth1 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    filter/FORWARD:
+      -s 10.0.0.0/16 -o eth0 -j ACCEPT
+      -d 10.0.0.0/16 -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+      -> -s 10.0.0.0/16 -o eth1 -j ACCEPT
+      -d 10.0.0.0/16 -i eth1 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
     nat/POSTROUTING: -s 10.0.0.0/16 -o eth0 -j MASQUERADE -> -s 10.0.0.0/16 -o eth1 -j MASQUERADE
 plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
 `,
@@ -160,8 +174,28 @@ plan: 0 to create, 0 to update, 1 to delete; 0 disruptive
 			drift: by(nat.IPv4, "filter", "-F VPNCTL-FORWARD"),
 			then:  nats(masquerade("10.0.0.0/16", "ens224")),
 			want: `~ nat/linux2/rule/10.0.0.0/16->ens224
-    filter/FORWARD: (none) -> -s 10.0.0.0/16 -o ens224 -j ACCEPT; -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    filter/FORWARD:
+      (none)
+      -> -s 10.0.0.0/16 -o ens224 -j ACCEPT
+      -d 10.0.0.0/16 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
 plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
+`,
+		},
+		"a guard that somebody flushed": {
+			first: state(desired.Netfilter{Guards: []desired.Guard{hqGuard}}),
+			drift: by(nat.IPv4, "mangle", "-F VPNCTL-GUARD-FORWARD"),
+			then:  state(desired.Netfilter{Guards: []desired.Guard{hqGuard}}),
+			want: `~ nat/linux2/guard/hq
+    mangle/GUARD-FORWARD: (none) -> -s 10.10.0.0/24 -d 10.14.0.0/24 -m policy --dir out --pol none -j DROP
+plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
+`,
+		},
+		"a guard to which nothing leads": {
+			first: state(desired.Netfilter{Guards: []desired.Guard{hqGuard}}),
+			drift: by(nat.IPv4, "mangle", "-D OUTPUT -m comment --comment vpnctl -j VPNCTL-GUARD-OUTPUT"),
+			then:  state(desired.Netfilter{Guards: []desired.Guard{hqGuard}}),
+			want: `+ nat/linux2/jump/mangle/OUTPUT
+plan: 1 to create, 0 to update, 0 to delete; 0 disruptive
 `,
 		},
 		"running connections": {
@@ -181,7 +215,9 @@ plan: 0 to create, 0 to update, 1 to delete; 1 disruptive
 			then:  nats(masquerade("10.0.0.0/8", "ens224")),
 			want: `- nat/linux2/rule/10.0.0.0/16->ens224
 + nat/linux2/rule/10.0.0.0/8->ens224
-    filter/FORWARD: -s 10.0.0.0/8 -o ens224 -j ACCEPT; -d 10.0.0.0/8 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    filter/FORWARD:
+      -s 10.0.0.0/8 -o ens224 -j ACCEPT
+      -d 10.0.0.0/8 -i ens224 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
     nat/POSTROUTING: -s 10.0.0.0/8 -o ens224 -j MASQUERADE
 plan: 1 to create, 0 to update, 1 to delete; 0 disruptive
 `,

@@ -43,6 +43,7 @@ func (s *speller) option(o []string) {
 	case slices.Contains(generalOptions, name):
 		if name == "-p" {
 			s.proto, s.module = o[len(o)-1], o[len(o)-1]
+			o[len(o)-1] = protocol(s.proto)
 		}
 		s.general[name] = address(strings.Join(o, " "))
 	case name == "-m":
@@ -52,8 +53,21 @@ func (s *speller) option(o []string) {
 		s.target = append(s.target, o...)
 	default:
 		s.name()
-		s.matches = append(s.matches, value(o)...)
+		at := len(s.matches)
+		if name == "--sport" && at > 1 && s.matches[at-2] == "--dport" {
+			at -= 2 // the source is printed first
+		}
+		s.matches = slices.Insert(s.matches, at, value(o)...)
 	}
+}
+
+// protocol is the name that /etc/protocols has for a number.
+func protocol(number string) string {
+	names := map[string]string{"89": "ospf", "33": "dccp", "103": "pim"}
+	if name, ok := names[number]; ok {
+		return name
+	}
+	return number
 }
 
 // name prints the name of the match, once.

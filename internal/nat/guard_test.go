@@ -1,0 +1,195 @@
+package nat_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/lab"
+	"github.com/vpnctl/vpnctl/internal/nat"
+)
+
+// rulesOf are the rules of a rendered file without comments, as "CHAIN RULE".
+func rulesOf(n *desired.Netfilter, f nat.Family) string {
+	var b strings.Builder
+	for line := range strings.Lines(nat.RenderFile(n, "linux2", f)) {
+		rest, ok := strings.CutPrefix(line, "-A VPNCTL-")
+		before, after, found := strings.Cut(rest, " -m comment --comment ")
+		if !ok || !found {
+			continue
+		}
+		_, target, _ := strings.Cut(after, " -j ")
+		b.WriteString(before + " -j " + target)
+	}
+	return b.String()
+}
+
+func TestRenderGuards(t *testing.T) {
+	source, dest := prefix("10.10.0.0/24"), prefix("10.14.0.0/24")
+	gateway := []netip.Addr{netip.MustParseAddr("192.168.20.20")}
+	tests := []struct {
+		name   string
+		guards []desired.Guard
+		v4, v6 string
+	}{
+		{"far gateway elsewhere", []desired.Guard{{Source: source, Dest: dest, Peers: gateway}}, `
+GUARD-FORWARD -s 10.10.0.0/24 -d 10.14.0.0/24 -m policy --dir out --pol none -j DROP
+GUARD-OUTPUT -o lo -j RETURN
+GUARD-OUTPUT -s 10.10.0.0/24 -d 10.14.0.0/24 -m policy --dir out --pol none -j DROP
+`, ""},
+		{"far gateway inside", []desired.Guard{{Dest: prefix("192.168.20.0/24"), Peers: gateway}}, `
+GUARD-OUTPUT -o lo -j RETURN
+GUARD-OUTPUT -d 192.168.20.20/32 -p udp -m udp --sport 500 -j RETURN
+GUARD-OUTPUT -d 192.168.20.20/32 -p udp -m udp --sport 4500 -j RETURN
+GUARD-OUTPUT -d 192.168.20.20/32 -p esp -j RETURN
+GUARD-OUTPUT -d 192.168.20.20/32 -p ah -j RETURN
+GUARD-OUTPUT -d 192.168.20.0/24 -m policy --dir out --pol none -j DROP
+`, ""},
+		{"everything, by a gateway that may be anywhere", []desired.Guard{{Source: prefix("fd10::/64"), Dest: prefix("::/0"), Local: []netip.Prefix{prefix("fd10::/64")}}}, "", `
+GUARD-FORWARD -s fd10::/64 -d fd10::/64 -j RETURN
+GUARD-FORWARD -s fd10::/64 -m policy --dir out --pol none -j DROP
+GUARD-OUTPUT -o lo -j RETURN
+GUARD-OUTPUT -d ff02::/16 -j RETURN
+GUARD-OUTPUT -d fe80::/10 -j RETURN
+GUARD-OUTPUT -p udp -m udp --sport 500 -j RETURN
+GUARD-OUTPUT -p udp -m udp --sport 4500 -j RETURN
+GUARD-OUTPUT -p esp -j RETURN
+GUARD-OUTPUT -m ah -j RETURN
+GUARD-OUTPUT -s fd10::/64 -d fd10::/64 -j RETURN
+GUARD-OUTPUT -s fd10::/64 -m policy --dir out --pol none -j DROP
+`},
+		{"route-based, one port", []desired.Guard{{
+			Source: source, Dest: dest, Peers: gateway, Interface: "xfrm0", Ports: desired.Ports{Protocol: "tcp", SourcePort: "80", Port: "1024-2048"},
+		}}, `
+GUARD-FORWARD -s 10.10.0.0/24 -d 10.14.0.0/24 ! -o xfrm0 -p tcp -m tcp --dport 1024:2048 --sport 80 -j DROP
+GUARD-OUTPUT -o lo -j RETURN
+GUARD-OUTPUT -s 10.10.0.0/24 -d 10.14.0.0/24 ! -o xfrm0 -p tcp -m tcp --dport 1024:2048 --sport 80 -j DROP
+`, ""},
+		{"what passes is said once", []desired.Guard{
+			{Source: source, Dest: dest, Peers: gateway}, {Source: source, Dest: prefix("10.15.0.0/24"), Peers: gateway},
+		}, `
+GUARD-FORWARD -s 10.10.0.0/24 -d 10.14.0.0/24 -m policy --dir out --pol none -j DROP
+GUARD-FORWARD -s 10.10.0.0/24 -d 10.15.0.0/24 -m policy --dir out --pol none -j DROP
+GUARD-OUTPUT -o lo -j RETURN
+GUARD-OUTPUT -s 10.10.0.0/24 -d 10.14.0.0/24 -m policy --dir out --pol none -j DROP
+GUARD-OUTPUT -s 10.10.0.0/24 -d 10.15.0.0/24 -m policy --dir out --pol none -j DROP
+`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n := desired.Netfilter{Guards: tt.guards}
+			for f, want := range map[nat.Family]string{nat.IPv4: tt.v4, nat.IPv6: tt.v6} {
+				if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), rulesOf(&n, f)); diff != "" {
+					t.Errorf("%s (-want +got)\n%s", f, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestRenderExempts(t *testing.T) {
+	n := desired.Netfilter{
+		Exempts: []desired.Exempt{
+			{Source: prefix("10.10.0.0/24"), Dest: prefix("10.14.0.0/24")},
+			{Source: prefix("10.10.0.0/24"), Dest: prefix("10.15.0.0/24"), Ports: desired.Ports{Protocol: "udp", Port: "53"}},
+			{Source: prefix("10.10.0.0/24")},
+			{},
+			{Dest: prefix("fd14::/64")},
+		},
+		Masquerades: []desired.Masquerade{masquerade("10.10.0.0/24", "eth0")},
+		InnerIPsec:  []desired.Inner{{Local: prefix("10.10.0.0/24")}},
+		Forwards:    []desired.Forward{{From: prefix("10.14.0.0/24"), To: prefix("10.10.0.0/24"), IPsec: "in"}},
+	}
+	want := `POSTROUTING -m policy --dir out --pol ipsec -j ACCEPT
+POSTROUTING -s 10.10.0.0/24 -d 10.14.0.0/24 -j ACCEPT
+POSTROUTING -s 10.10.0.0/24 -d 10.15.0.0/24 -p udp -m udp --dport 53 -j ACCEPT
+POSTROUTING -s 10.10.0.0/24 -o eth0 -j MASQUERADE
+FORWARD -s 10.10.0.0/24 -o eth0 -j ACCEPT
+FORWARD -d 10.10.0.0/24 -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+FORWARD -s 10.14.0.0/24 -d 10.10.0.0/24 -m policy --dir in --pol ipsec -j ACCEPT
+INPUT -d 10.10.0.0/24 -m policy --dir in --pol ipsec -j ACCEPT
+OUTPUT -s 10.10.0.0/24 -m policy --dir out --pol ipsec -j ACCEPT
+`
+	if diff := cmp.Diff(want, rulesOf(&n, nat.IPv4)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff("POSTROUTING -m policy --dir out --pol ipsec -j ACCEPT\n", rulesOf(&n, nat.IPv6)); diff != "" {
+		t.Errorf("IPv6 (-want +got)\n%s", diff)
+	}
+}
+
+// TestGuardsFrame: guards and exemptions are set before everything else, and taken away
+// after everything else.
+func TestGuardsFrame(t *testing.T) {
+	n := desired.Netfilter{
+		Guards: []desired.Guard{hqGuard}, Exempts: []desired.Exempt{{Object: "nat/linux2/exempt/hq", Source: hqGuard.Source, Dest: hqGuard.Dest}},
+		Masquerades: []desired.Masquerade{masquerade("10.10.0.0/24", "eth0")},
+		Clamps:      []desired.Clamp{{Object: "nat/linux2/clamp/wg0", Interface: "wg0"}},
+	}
+	m := newMachine(nat.NFT)
+	phases := func(want *desired.State) []string {
+		p, err := m.plan(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, s := range p.Steps {
+			for _, c := range s.Changes {
+				first := s.Phase == backend.PhaseGuard || s.Phase == backend.PhaseUnguard
+				if guards := strings.Contains(c.Object, "/guard/") || strings.Contains(c.Object, "/exempt/"); guards != first {
+					t.Errorf("%s is in phase %d", c.Object, s.Phase)
+				}
+				out = append(out, c.Object)
+			}
+		}
+		return out
+	}
+	up := phases(state(n))
+	m.mustApply(t, state(n))
+	down := phases(nothing())
+	for _, objects := range [][]string{up, down} {
+		for _, object := range []string{"nat/linux2/guard/hq", "nat/linux2/exempt/hq", "nat/linux2/rule/10.10.0.0/24->eth0", "nat/linux2/clamp/wg0"} {
+			if !slices.Contains(objects, object) {
+				t.Errorf("no %s in %v", object, objects)
+			}
+		}
+	}
+}
+
+// TestRealGuard: on a real kernel, what a guard covers leaves neither from the host nor
+// through it, even where the owner accepts everything; the rest does.
+func TestRealGuard(t *testing.T) {
+	g := newGateway(t, lab.Wire("gw:lan0 10.10.0.1/24", "pc:eth0 10.10.0.10/24 via 10.10.0.1"))
+	g.Run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	far, pc := g.lab.Host("far"), g.lab.Host("pc")
+	for _, a := range []string{"10.14.0.10/32", "10.15.0.10/32"} {
+		far.Run("ip", "addr", "add", a, "dev", "lo")
+	}
+	far.Run("ip", "route", "add", "10.10.0.0/24", "via", "192.0.2.1")
+	for _, chain := range []string{"FORWARD", "OUTPUT"} {
+		g.Run("iptables", "-A", chain, "-j", "ACCEPT")
+	}
+	others := func() {
+		pc.Ping("10.15.0.10")  // another subnet
+		g.Ping("10.14.0.10")   // from an address that is not among the local ones
+		g.Ping("10.10.0.1")    // the host itself
+		far.Ping("10.10.0.10") // an answer to a subnet that nobody guards
+	}
+	open := func() {
+		others()
+		pc.Ping("10.14.0.10")
+		g.Ping("10.14.0.10", "-I", "10.10.0.1")
+	}
+	open()
+	g.apply(state(desired.Netfilter{Guards: []desired.Guard{hqGuard}}))
+	pc.Unreachable("10.14.0.10")
+	g.Unreachable("10.14.0.10", "-I", "10.10.0.1")
+	others()
+	g.apply(nothing())
+	open()
+}
