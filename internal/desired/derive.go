@@ -93,11 +93,6 @@ func files(s *State) []File {
 // unimplemented lists what concerns the node and this build cannot do.
 func (d *deriver) unimplemented() []string {
 	var all []string
-	for i := range d.IPsec {
-		if c := &d.IPsec[i]; d.hasPart(c) {
-			all = append(all, "ipsec/"+c.Name)
-		}
-	}
 	for i := range d.L2TP {
 		if p := &d.L2TP[i].PPP; p.Server == d.node || d.dials(p.Clients) {
 			all = append(all, "l2tp/"+p.Name)
@@ -110,13 +105,6 @@ func (d *deriver) unimplemented() []string {
 	}
 	slices.Sort(all)
 	return all
-}
-
-func (d *deriver) hasPart(c *topology.Connection) bool {
-	if s := c.Server; s != nil && (s.Node == d.node || d.dials(s.Clients)) {
-		return true
-	}
-	return slices.ContainsFunc(c.Ends, func(e topology.End) bool { return !e.Foreign && e.Name == d.node })
 }
 
 func (d *deriver) dials(clients []topology.Client) bool {

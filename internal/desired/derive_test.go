@@ -129,7 +129,6 @@ func TestDerive(t *testing.T) {
 
 func TestDeriveUnimplemented(t *testing.T) {
 	tests := map[string]string{
-		"ipsec-site-to-site.yaml": "ipsec/", "ipsec-windows.yaml": "ipsec/", "ipsec-transport-ah.yaml": "ipsec/",
 		"l2tp-ipsec.yaml": "l2tp/", "pptp.yaml": "pptp/",
 	}
 	for name, prefix := range tests {
@@ -158,9 +157,8 @@ func TestDeriveNamesUnimplementedParts(t *testing.T) {
 		PPTP: []topology.PPTP{{PPP: topology.PPP{Name: "legacy", Server: "server", Clients: []topology.Client{{Node: "client"}}}}},
 	}
 	want := map[string][]string{
-		"client": {"ipsec/road", "l2tp/office", "pptp/legacy"},
-		"server": {"ipsec/road", "l2tp/office", "pptp/legacy"},
-		"end":    {"ipsec/site"},
+		"client": {"l2tp/office", "pptp/legacy"},
+		"server": {"l2tp/office", "pptp/legacy"},
 		"other":  nil,
 	}
 	for node, parts := range want {
