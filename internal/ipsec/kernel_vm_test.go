@@ -68,11 +68,14 @@ func mirror(s *desired.State) *desired.State {
 	return out
 }
 
-// apply applies on both, the end that waits first.
+// apply applies on both, the end that waits first, and returns what the other planned
+// while all was up.
 func (p *pair) apply(s *desired.State) (planOfA string) {
 	p.t.Helper()
+	planOfA = p.a.plan(s)
 	p.b.apply(mirror(s))
-	return p.a.apply(s)
+	p.a.apply(s)
+	return planOfA
 }
 
 // number is that of the connection's IKE_SA on a.
@@ -104,7 +107,7 @@ func TestTunnelsOnTheKernel(t *testing.T) {
 	p.apply(one)
 	p.a.Ping("10.14.0.1", "-I", "10.10.0.1")
 	if row := p.row("net"); row.State != backend.Up || row.IPsec == nil ||
-		!strings.Contains(row.IPsec.IKE, "AES_CBC_128/HMAC_SHA2_256_128") || row.Remote != "192.168.20.20:500" {
+		!strings.Contains(row.IPsec.IKE, "AES_CBC_128/HMAC_SHA2_256_128") || row.Remote != "192.168.20.20:4500" {
 		t.Errorf("status is %+v %+v", row, row.IPsec)
 	}
 	ike := p.number("net")
@@ -233,4 +236,50 @@ func without(conns []desired.Connection, name string) (out []desired.Connection)
 		}
 	}
 	return out
+}
+
+// TestUndoOnTheKernel holds that an undone apply leaves its tunnel up, with the settings
+// from before.
+func TestUndoOnTheKernel(t *testing.T) {
+	p := newPair(t)
+	p.apply(state(p.tunnel("net", 0)))
+	p.a.Ping("10.14.0.1", "-I", "10.10.0.1")
+	for _, change := range []func(c *desired.Connection){esp("aes256-sha256"), proposals("aes256-sha256-modp2048")} {
+		if j := p.a.do(job{Want: state(p.tunnel("net", 0, change)), Undo: true}); j.Err != "" {
+			t.Fatal(j.Err)
+		}
+		if row := p.row("net"); row.State != backend.Up || !strings.Contains(row.IPsec.Child, "AES_CBC_128") {
+			t.Errorf("the tunnel is %s %+v", row.State, row.IPsec)
+		}
+		p.a.Ping("10.14.0.1", "-I", "10.10.0.1")
+	}
+	if text := p.a.plan(state(p.tunnel("net", 0))); text != "no changes\n" {
+		t.Errorf("after undo there is to do:\n%s", text)
+	}
+	// The whole of it undone, charon and all.
+	if j := p.a.do(job{Want: state(), Undo: true}); j.Err != "" {
+		t.Fatal(j.Err)
+	}
+	p.a.Ping("10.14.0.1", "-I", "10.10.0.1")
+}
+
+// TestRouteBasedOnTheKernel sends packets over an XFRM link.
+func TestRouteBasedOnTheKernel(t *testing.T) {
+	p := newPair(t)
+	byRoute := func(c *desired.Connection) { c.IfID = 7 }
+	s := state(p.tunnel("net", 0, byRoute), link("xfrm0", 7, "10.14.0.0/24"))
+	s.IPsec.Routes = nil
+	other := mirror(s)
+	link("xfrm0", 9, "10.10.0.0/24")(&other.IPsec)
+	other.IPsec.Connections[0].IfID = 9
+	p.b.apply(other)
+	p.a.apply(s)
+	p.a.Ping("10.14.0.1", "-I", "10.10.0.1")
+	if out := p.a.Run("ip", "-s", "link", "show", "xfrm0"); !regexp.MustCompile(`TX:.*\n\s*[1-9]`).MatchString(out) {
+		t.Errorf("nothing went over the link:\n%s", out)
+	}
+	p.a.apply(state())
+	if out, err := p.a.Try("ip", "link", "show", "xfrm0"); err == nil {
+		t.Errorf("the link is left: %s", out)
+	}
 }

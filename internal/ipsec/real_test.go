@@ -53,6 +53,7 @@ type job struct {
 	Secrets       map[secret.ID]string
 	Look          bool // no apply, only the status
 	Undo          bool // apply, and undo it
+	Dry           bool // only plan
 
 	Plan string
 	Rows []backend.Tunnel
@@ -80,6 +81,9 @@ func (j *job) run(ctx context.Context) error {
 	}
 	p := plan.New(j.Want.Site, "gw-a", steps)
 	j.Plan = p.Text(plan.Palette{})
+	if j.Dry {
+		return nil
+	}
 	handlers := b.Handlers()
 	handlers["file"] = fileHandler(host.Disk{})
 	handlers[backend.MemoryOp] = backend.Handle(func(_ context.Context, from, to *backend.MemoryEntry) error {
@@ -171,6 +175,16 @@ func (g *gateway) apply(want *desired.State) string {
 		g.t.Fatalf("%s\n%s", j.Err, j.Plan)
 	}
 	g.memory, g.applied = j.Memory, want
+	return j.Plan
+}
+
+// plan is the text of a plan that is not carried out.
+func (g *gateway) plan(want *desired.State) string {
+	g.t.Helper()
+	j := g.do(job{Want: want, Dry: true})
+	if j.Err != "" {
+		g.t.Fatal(j.Err)
+	}
 	return j.Plan
 }
 
