@@ -13,8 +13,6 @@ GOTEST := go run ./hack/gotest
 VMRUN  := go run ./internal/lab/vm/cmd/vmrun -install ./cmd/vpnctl
 # Packages whose tests all run on Debian's own kernel as well.
 ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard/userspace ./internal/e2e
-# Those that want systemd as well: a machine each.
-ON_SYSTEMD := ./internal/wireguard/userspace
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo setup test test-unit test-e2e lint cover fmt clean
@@ -40,7 +38,7 @@ test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a vi
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
 	$(GOTEST) -times $(VMRUN) ./internal/wireguard -- -test.v -test.run Kernel
-	$(GOTEST) -times $(VMRUN) -systemd $(ON_SYSTEMD) -- -test.v
+	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace -- -test.v -test.run OnMachine
 
 lint: ## run the linters, and look for known vulnerabilities
 	go mod tidy -diff
