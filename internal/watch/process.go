@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/host"
 )
 
@@ -86,12 +87,21 @@ func (p processes) End(ctx context.Context) error {
 	if !p.Litter() {
 		return nil
 	}
-	c, err := claim(p.runDir)
-	if err != nil {
-		return nil // somebody else's by now
-	}
-	c.Release()
-	return nil
+	// One that was killed loses its memory first, and its lock a moment later.
+	return await(ctx, endPatience, func() (bool, error) {
+		if watches(noted(p.runDir)) {
+			return true, nil // somebody else's by now, or of another host
+		}
+		c, err := claim(p.runDir)
+		if backend.IsRefusal(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		c.Release()
+		return true, nil
+	})
 }
 
 // end asks a process to end, and makes it where it does not.
