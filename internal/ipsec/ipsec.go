@@ -1,6 +1,7 @@
 package ipsec
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"time"
@@ -29,6 +30,8 @@ type Config struct {
 	Secrets backend.Secrets
 	// Dial opens a session with charon.
 	Dial func(ctx context.Context) (Session, error)
+	// Listen hands on what charon says, until ctx ends or charon does.
+	Listen func(ctx context.Context, fn func(Event)) error
 	// Daemon starts and stops charon.
 	Daemon Daemon
 	// Files are the host's.
@@ -41,6 +44,8 @@ type Config struct {
 	Reasons *reason.Store
 	// Now is the time.
 	Now func() time.Time
+	// Pace is that of watching.
+	Pace Pace
 }
 
 // Network is the rtnetlink of the host; see rtnl.Conn.
@@ -57,6 +62,9 @@ type Network interface {
 func New(c Config) *Backend {
 	if c.Dial == nil {
 		c.Dial = Dial
+	}
+	if c.Listen == nil {
+		c.Listen = Listen
 	}
 	if c.Files == nil {
 		c.Files = host.Disk{}
@@ -75,6 +83,10 @@ func New(c Config) *Backend {
 	}
 	if c.Daemon == nil {
 		c.Daemon = &system{files: c.Files, dial: c.Dial}
+	}
+	c.Pace = Pace{
+		Look: cmp.Or(c.Pace.Look, time.Second), Second: cmp.Or(c.Pace.Second, 5*time.Second),
+		First: cmp.Or(c.Pace.First, 5*time.Second), Most: cmp.Or(c.Pace.Most, time.Minute),
 	}
 	return &Backend{Config: c}
 }

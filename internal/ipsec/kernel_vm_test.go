@@ -4,6 +4,7 @@ package ipsec_test
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,6 +14,27 @@ import (
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/lab"
 )
+
+// plan is the text of a plan that is not carried out.
+func (g *gateway) plan(want *desired.State) string {
+	g.t.Helper()
+	j := g.do(job{Want: want, Dry: true})
+	if j.Err != "" {
+		g.t.Fatal(j.Err)
+	}
+	return j.Plan
+}
+
+func (g *gateway) status() []backend.Tunnel {
+	g.t.Helper()
+	j := g.do(job{Want: g.applied, Look: true})
+	if j.Err != "" {
+		g.t.Fatal(j.Err)
+	}
+	return j.Rows
+}
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 // pair is two gateways with a network behind each.
 type pair struct {

@@ -178,25 +178,6 @@ func (g *gateway) apply(want *desired.State) string {
 	return j.Plan
 }
 
-// plan is the text of a plan that is not carried out.
-func (g *gateway) plan(want *desired.State) string {
-	g.t.Helper()
-	j := g.do(job{Want: want, Dry: true})
-	if j.Err != "" {
-		g.t.Fatal(j.Err)
-	}
-	return j.Plan
-}
-
-func (g *gateway) status() []backend.Tunnel {
-	g.t.Helper()
-	j := g.do(job{Want: g.applied, Look: true})
-	if j.Err != "" {
-		g.t.Fatal(j.Err)
-	}
-	return j.Rows
-}
-
 // conns is what charon and the file hold, without what differs from run to run.
 func (g *gateway) conns() string {
 	out, err := g.Try("swanctl", "--list-conns", "--raw")
@@ -237,7 +218,7 @@ func TestRealCharon(t *testing.T) {
 			}
 		}
 	}
-	for range 25 {
+	for range 12 {
 		s := states[random.IntN(len(states))]
 		want := r.text(s.State)
 		before := g.conns()

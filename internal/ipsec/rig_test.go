@@ -85,7 +85,7 @@ func newRig(t testing.TB) *rig {
 
 func (r *rig) backend() *ipsec.Backend {
 	return ipsec.New(ipsec.Config{
-		Secrets: r.secrets, Dial: r.charon.Dial, Daemon: r.charon, Files: r.files, Glob: r.glob,
+		Secrets: r.secrets, Dial: r.charon.Dial, Listen: r.charon.Listen, Daemon: r.charon, Files: r.files, Glob: r.glob,
 		Network: func() (ipsec.Network, error) { return r.network, nil },
 		Reasons: r.reasons, Now: func() time.Time { return r.now },
 	})

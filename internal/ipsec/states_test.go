@@ -237,5 +237,3 @@ func TestStates(t *testing.T) {
 		t.Fatalf("only %d states", n)
 	}
 }
-
-func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }

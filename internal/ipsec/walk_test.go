@@ -27,7 +27,7 @@ func TestWalk(t *testing.T) {
 	states := r.states()
 	empty := r.host()
 	from := "empty"
-	for range 400 {
+	for range 200 {
 		s := states[random.IntN(len(states))]
 		switch random.IntN(8) {
 		case 0:
@@ -80,26 +80,23 @@ func (r *rig) bringUp(s *desired.State) {
 	}
 }
 
-// TestFaults fails every write of every transition between neighbours, undoes, and finds
-// the host as it was, with its tunnels up.
+// TestFaults fails every write of every transition between neighbours, by an error or by
+// the death of the process, undoes, and finds the host as it was, with its tunnels up.
 func TestFaults(t *testing.T) {
-	for _, killed := range []bool{false, true} {
-		name := map[bool]string{false: "error", true: "killed"}[killed]
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			states := r.states()
-			for n := range states {
-				to := states[(n+1)%len(states)]
-				r.faults(states[n], to, killed)
-				r.faults(to, states[n], killed)
-				r.faults(states[0], to, killed)
-				r.faults(to, states[0], killed)
-			}
-		})
+	r := newRig(t)
+	states := r.states()
+	for n := range states {
+		to := states[(n+1)%len(states)]
+		r.faults(states[n], to)
+		r.faults(to, states[n])
+		if n%4 == 0 {
+			r.faults(states[0], to)
+			r.faults(to, states[0])
+		}
 	}
 }
 
-func (r *rig) faults(from, to named, killed bool) {
+func (r *rig) faults(from, to named) {
 	t := r.t
 	t.Helper()
 	for k := 1; ; k++ {
@@ -111,7 +108,7 @@ func (r *rig) faults(from, to named, killed bool) {
 		r.bringUp(from.State)
 		before := r.state()
 		p := r.plan(to.State)
-		hit := r.failAt(k, killed)
+		hit := r.failAt(k, k%2 == 0)
 		err := r.do(p)
 		r.heal()
 		if !hit() {
@@ -148,7 +145,7 @@ func TestCutOff(t *testing.T) {
 	states := base.states()
 	for n := range states {
 		from, to := states[n], states[(n+1)%len(states)]
-		for k := 1; ; k++ {
+		for k := 1 + n%2; ; k += 2 {
 			r := base.again()
 			r.apply(from.State)
 			r.bringUp(from.State)

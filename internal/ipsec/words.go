@@ -66,8 +66,8 @@ var (
 	offeredProposals  = regexp.MustCompile(`configured proposals: (.+)`)
 )
 
-// Hear takes one line of charon's log.
-func (w *Words) Hear(line string) {
+// Hear takes one line of charon's log, and reports whether there is a reason in it.
+func (w *Words) Hear(line string) bool {
 	if m := receivedProposals.FindStringSubmatch(line); m != nil {
 		w.received = m[1]
 	}
@@ -82,8 +82,9 @@ func (w *Words) Hear(line string) {
 		if p.rank >= w.rank {
 			w.rank, w.reason = p.rank, string(p.pattern.ExpandString(nil, p.text, line, m))
 		}
-		return
+		return true
 	}
+	return false
 }
 
 // Reason is what was heard, in short. Without anything heard it is what charon answered,

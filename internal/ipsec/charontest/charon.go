@@ -44,6 +44,7 @@ type Charon struct {
 	keys    map[string]string
 	sas     []*SA
 	calls   []string
+	ears    map[chan ipsec.Event]bool
 }
 
 // Refusal is how an initiation fails.
@@ -85,6 +86,57 @@ func (c *Charon) reset() {
 	c.conns, c.pools = map[string]*vici.Message{}, map[string]*vici.Message{}
 	c.shared, c.certs = map[string]*vici.Message{}, map[string]bool{}
 	c.keys, c.sas = map[string]string{}, nil
+	for ear := range c.ears {
+		close(ear)
+	}
+	c.ears = map[chan ipsec.Event]bool{}
+}
+
+// Listen hands on what is said, as ipsec.Listen does.
+func (c *Charon) Listen(ctx context.Context, fn func(ipsec.Event)) error {
+	ear := make(chan ipsec.Event, 64)
+	c.mu.Lock()
+	if !c.running {
+		c.mu.Unlock()
+		return ipsec.ErrNotRunning
+	}
+	c.ears[ear] = true
+	c.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-ear:
+			if !ok {
+				return ipsec.ErrNotRunning
+			}
+			fn(e)
+		}
+	}
+}
+
+// Listeners is how many listen.
+func (c *Charon) Listeners() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.ears)
+}
+
+// say tells all who listen.
+func (c *Charon) say(e ipsec.Event) {
+	for ear := range c.ears {
+		ear <- e
+	}
+}
+
+// Answer changes what a peer says to a child; nil lets it come up.
+func (c *Charon) Answer(child string, r *Refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.Refusals, child)
+	if r != nil {
+		c.Refusals[child] = *r
+	}
 }
 
 func (c *Charon) fault(write string) error {
@@ -370,13 +422,7 @@ func (c *Charon) printSAs() string {
 func (c *Charon) Initiate(conn, child string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, sa := range c.sas {
-		if sa.Conn == conn {
-			c.addChild(sa, child)
-			return
-		}
-	}
-	c.addChild(c.newSA(conn), child)
+	c.comeUp(conn, child)
 }
 
 // Forget unloads a connection behind vpnctl's back.

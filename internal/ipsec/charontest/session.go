@@ -51,6 +51,11 @@ func (s *session) Call(_ context.Context, command string, in *vici.Message) (*vi
 	case "get-algorithms":
 		return algorithms(), nil
 	}
+	if command == "initiate" {
+		// Asked for, and not waited for: what becomes of it is for who listens.
+		_ = s.initiate(in, func(*vici.Message) {})
+		return message("success", "yes"), nil
+	}
 	what := label(command, in)
 	if command == "terminate" {
 		what = "terminate " + s.names(in)
@@ -232,18 +237,25 @@ func (s *session) initiate(in *vici.Message, fn func(*vici.Message)) error {
 	}
 	if r, ok := s.Refusals[conn+"/"+child]; ok {
 		for _, line := range r.Log {
+			s.say(ipsec.Event{Connection: conn, Line: line})
 			fn(message("group", "IKE", "level", "1", "msg", line))
 		}
 		return no(r.Answer)
 	}
-	for _, sa := range s.sas {
+	s.comeUp(conn, child)
+	return nil
+}
+
+// comeUp makes a CHILD_SA, in the IKE_SA that there is.
+func (c *Charon) comeUp(conn, child string) {
+	defer c.say(ipsec.Event{Connection: conn, Up: true, Children: []string{child}})
+	for _, sa := range c.sas {
 		if sa.Conn == conn {
-			s.addChild(sa, child)
-			return nil
+			c.addChild(sa, child)
+			return
 		}
 	}
-	s.addChild(s.newSA(conn), child)
-	return nil
+	c.addChild(c.newSA(conn), child)
 }
 
 // listed is a connection as list-conns tells it: without proposals and start actions.
