@@ -117,7 +117,7 @@ func (r *rig) reason(conn, child, want string) {
 	r.await(func() error {
 		all, err := r.reasons.All()
 		if got := all[reason.Key{Connection: conn, Child: child}].Text; err != nil || got != want {
-			return fmt.Errorf("%s/%s: %q, %v, want %q", conn, child, got, err, want)
+			return errors.Join(err, fmt.Errorf("%s/%s: %q, want %q", conn, child, got, want))
 		}
 		return nil
 	})

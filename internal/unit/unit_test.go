@@ -30,12 +30,15 @@ type fakeSystemd struct {
 	result string // of every job; "" for a job that never ends
 	units  map[string]string
 	jobs   uint32
+
+	files   map[string]string // installed units and their state
+	reloads int
 }
 
 func startFake(t *testing.T) (*fakeSystemd, *unit.Manager) {
 	t.Helper()
 	dbustest.Start(t)
-	f := &fakeSystemd{conn: dbustest.Own(t, busName), result: "done", units: map[string]string{}}
+	f := &fakeSystemd{conn: dbustest.Own(t, busName), result: "done", units: map[string]string{}, files: map[string]string{}}
 	if err := f.conn.Export(f, root, manager); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +96,61 @@ func (f *fakeSystemd) StopUnit(name, mode string) (dbus.ObjectPath, *dbus.Error)
 	return f.job(name), nil
 }
 
+// install puts a unit's file there.
+func (f *fakeSystemd) install(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.files[name] = "disabled"
+	f.export(name)
+}
+
+// StartUnit is systemd's method.
+func (f *fakeSystemd) StartUnit(name, _ string) (dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.files[name]; !ok {
+		return "", dbus.NewError(busName+".NoSuchUnit", []any{"Unit " + name + " not found."})
+	}
+	if f.result == "done" {
+		f.units[name] = ""
+	}
+	return f.job(name), nil
+}
+
+// change is what enabling has done to the links.
+type change struct{ Type, Link, To string }
+
+// EnableUnitFiles is systemd's method.
+func (f *fakeSystemd) EnableUnitFiles(names []string, _, _ bool) (bool, []change, *dbus.Error) {
+	changes, err := f.turn(names, "enabled")
+	return true, changes, err
+}
+
+// DisableUnitFiles is systemd's method.
+func (f *fakeSystemd) DisableUnitFiles(names []string, _ bool) ([]change, *dbus.Error) {
+	return f.turn(names, "disabled")
+}
+
+func (f *fakeSystemd) turn(names []string, state string) ([]change, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range names {
+		if _, ok := f.files[name]; !ok {
+			return nil, dbus.NewError(busName+".NoSuchUnit", []any{"Unit " + name + " does not exist."})
+		}
+		f.files[name] = state
+	}
+	return []change{{"symlink", "/etc/systemd/system/x", "x"}}, nil
+}
+
+// Reload is systemd's method.
+func (f *fakeSystemd) Reload() *dbus.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reloads++
+	return nil
+}
+
 // job makes a job, and ends it.
 func (f *fakeSystemd) job(name string) dbus.ObjectPath {
 	f.jobs++
@@ -112,6 +170,9 @@ func (f *fakeSystemd) export(name string) {
 	get := func(_, property string) (dbus.Variant, *dbus.Error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if property == "UnitFileState" {
+			return dbus.MakeVariant(f.files[name]), nil
+		}
 		state := "inactive"
 		if _, ok := f.units[name]; ok {
 			state = "active"
@@ -182,6 +243,56 @@ func TestStartTransientFails(t *testing.T) {
 	cancel()
 	if err := m.StartTransient(ctx, service); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestInstalledUnit drives a unit that a package has brought.
+func TestInstalledUnit(t *testing.T) {
+	const name = "strongswan.service"
+	f, m := startFake(t)
+	f.install(name)
+	state := func(want string) {
+		t.Helper()
+		if got, err := m.FileState(t.Context(), name); got != want || err != nil {
+			t.Errorf("state of the file is %q, %v, want %q", got, err, want)
+		}
+	}
+	active := func(want bool) {
+		t.Helper()
+		if got, err := m.Active(t.Context(), name); got != want || err != nil {
+			t.Errorf("active: %v, %v, want %v", got, err, want)
+		}
+	}
+	state("disabled")
+	for _, step := range []struct {
+		do     func(context.Context, string) error
+		state  string
+		active bool
+	}{
+		{m.Enable, "enabled", false}, {m.Start, "enabled", true}, {m.Start, "enabled", true},
+		{m.StopAndWait, "enabled", false}, {m.StopAndWait, "enabled", false}, {m.Disable, "disabled", false},
+	} {
+		if err := step.do(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		state(step.state)
+		active(step.active)
+	}
+	f.mu.Lock()
+	reloads := f.reloads
+	f.mu.Unlock()
+	if reloads != 2 {
+		t.Errorf("systemd was reloaded %d times, want after each change of links", reloads)
+	}
+
+	f.answer("failed")
+	if err := m.Start(t.Context(), name); err == nil || err.Error() != "starting "+name+": job result is failed" {
+		t.Errorf("a start that fails: %v", err)
+	}
+	for _, do := range []func(context.Context, string) error{m.Start, m.Enable, m.Disable} {
+		if err := do(t.Context(), "absent.service"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a unit that is not there: %v", err)
+		}
 	}
 }
 
