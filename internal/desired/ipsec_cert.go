@@ -138,10 +138,7 @@ func wholeDER(data []byte) ([]byte, bool) {
 // held.
 func holds(cert *x509.Certificate, id string) (ok bool, held []string) {
 	held = append(held, strconv.Quote(cert.Subject.String()))
-	var names []string
-	for _, n := range slices.Concat(cert.DNSNames, cert.EmailAddresses) {
-		names = append(names, n)
-	}
+	names := slices.Concat(cert.DNSNames, cert.EmailAddresses)
 	for _, ip := range cert.IPAddresses {
 		if a, valid := netip.AddrFromSlice(ip); valid {
 			names = append(names, a.Unmap().String())

@@ -22,7 +22,7 @@ func (r *rig) resolvable() *rig {
 var listenPort = regexp.MustCompile(`ListenPort = \d+`)
 
 // text is the host without the ports that nobody asked for.
-func comparable(r *rig, s *desired.State) string {
+func comparableState(r *rig, s *desired.State) string {
 	for _, i := range s.Interfaces {
 		if i.ListenPort == 0 {
 			return listenPort.ReplaceAllString(r.state(), "ListenPort = any")
@@ -50,7 +50,7 @@ func TestWalk(t *testing.T) {
 		r.apply(s.State)
 		fresh := r.again()
 		fresh.apply(s.State)
-		if diff := cmp.Diff(comparable(fresh, s.State), comparable(r, s.State)); diff != "" {
+		if diff := cmp.Diff(comparableState(fresh, s.State), comparableState(r, s.State)); diff != "" {
 			t.Fatalf("from %q to %q (-fresh +walked):\n%s", from, s.name, diff)
 		}
 		from = s.name
@@ -168,7 +168,7 @@ func TestCutOff(t *testing.T) {
 			r.apply(to.State)
 			fresh := base.again()
 			fresh.apply(to.State)
-			if diff := cmp.Diff(comparable(fresh, to.State), comparable(r, to.State)); diff != "" {
+			if diff := cmp.Diff(comparableState(fresh, to.State), comparableState(r, to.State)); diff != "" {
 				t.Fatalf("%s -> %s, cut off at write %d (-fresh +converged):\n%s", from.name, to.name, k, diff)
 			}
 		}

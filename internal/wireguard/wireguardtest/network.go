@@ -168,7 +168,7 @@ func (s *space) do(h *Host, r rtnl.Request) error {
 	case rtnl.MoveLink:
 		code = s.moveLink(h, r)
 	case rtnl.DelLink:
-		code = s.delLink(h, r.Name)
+		code = s.delLink(r.Name)
 	case rtnl.AddAddr:
 		code = s.addAddr(r)
 	case rtnl.DelAddr:
@@ -270,7 +270,7 @@ func (s *space) moveLink(h *Host, r rtnl.MoveLink) unix.Errno {
 	return 0
 }
 
-func (s *space) delLink(h *Host, name string) unix.Errno {
+func (s *space) delLink(name string) unix.Errno {
 	l := s.find(name)
 	if l == nil {
 		return unix.ENODEV
