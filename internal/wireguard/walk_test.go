@@ -21,7 +21,7 @@ func (r *rig) resolvable() *rig {
 
 var listenPort = regexp.MustCompile(`ListenPort = \d+`)
 
-// text is the host without the ports that nobody asked for.
+// comparableState is the host without the ports that nobody asked for.
 func comparableState(r *rig, s *desired.State) string {
 	for _, i := range s.Interfaces {
 		if i.ListenPort == 0 {
