@@ -46,6 +46,8 @@ type DaemonState struct {
 type DaemonSetup struct {
 	Systemd bool `json:"systemd,omitempty"` // by its unit; else as a process of its own
 	Enabled bool `json:"enabled,omitempty"` // the unit was enabled, too
+	// Kept says that it ran before: it goes on when vpnctl is gone.
+	Kept bool `json:"kept,omitempty"`
 }
 
 // The daemon's program and unit, as Debian and upstream have them.
@@ -61,26 +63,29 @@ const (
 	daemonInterval = 50 * time.Millisecond
 )
 
-// startDaemon plans the start of a charon that does not run. At boot its own unit starts
-// it, after this.
+// startDaemon plans the start of a charon that does not run, and of one that would not at
+// boot. At boot its own unit starts it, after this.
 func (d *differ) startDaemon() {
-	if d.h.running || d.w.empty() || d.in.Options.Boot && d.h.state.Systemd {
+	setup := &DaemonSetup{Systemd: d.h.state.Systemd, Enabled: d.h.state.Systemd && !d.h.state.Enabled, Kept: d.h.running}
+	if d.w.empty() || d.h.running && !setup.Enabled || d.in.Options.Boot && setup.Systemd {
 		return
 	}
-	d.start = true
-	setup := &DaemonSetup{Systemd: d.h.state.Systemd, Enabled: d.h.state.Systemd && !d.h.state.Enabled}
+	d.start = !d.h.running
 	var before *DaemonSetup
 	d.in.Memory.Get(daemonMemory, &before)
 	if before == nil {
 		d.steps = append(d.steps, backend.Remember(backend.PhaseMemory, daemonMemory, nil, setup))
 	}
-	by := "vpnctl"
-	if setup.Systemd {
-		by = service
+	c := backend.Change{Action: backend.Create, Object: daemonObject, Fields: []backend.Field{
+		{Name: "started_by", Want: backend.Text("vpnctl")},
+	}}
+	switch {
+	case d.h.running:
+		c.Action, c.Fields = backend.Update, []backend.Field{{Name: "at_boot", Have: backend.Text("no"), Want: backend.Text("yes")}}
+	case setup.Systemd:
+		c.Fields[0].Want = backend.Text(service)
 	}
-	d.step(backend.PhaseStart, backend.Op{Kind: opDaemon, To: setup}, backend.Change{
-		Action: backend.Create, Object: daemonObject, Fields: []backend.Field{{Name: "started_by", Want: backend.Text(by)}},
-	})
+	d.step(backend.PhaseStart, backend.Op{Kind: opDaemon, To: setup}, c)
 }
 
 const daemonObject = "daemon/" + program
@@ -91,11 +96,14 @@ func (d *differ) stopDaemon() {
 	if !d.in.Memory.Get(daemonMemory, &setup) || setup == nil || !d.w.empty() {
 		return
 	}
-	if d.h.running && len(d.foreignConns()) == 0 {
+	if len(d.foreignConns()) == 0 && (d.h.running || setup.Enabled) {
+		c := backend.Change{Action: backend.Delete, Object: daemonObject}
+		if setup.Kept {
+			c.Action, c.Fields = backend.Update, []backend.Field{{Name: "at_boot", Have: backend.Text("yes"), Want: backend.Text("no")}}
+		}
 		// Behind the end of the last SA and pool, which undo can put back only into a
 		// charon that runs.
-		d.step(backend.PhaseSession, backend.Op{Kind: opDaemon, From: setup},
-			backend.Change{Action: backend.Delete, Object: daemonObject})
+		d.step(backend.PhaseSession, backend.Op{Kind: opDaemon, From: setup}, c)
 	}
 	d.steps = append(d.steps, backend.Remember(backend.PhaseSession, daemonMemory, setup, nil))
 }
@@ -182,7 +190,7 @@ func (s *system) unitState(ctx context.Context, d *DaemonState) error {
 	}
 	defer m.Close()
 	state, err := m.FileState(ctx, service)
-	d.Systemd, d.Enabled = state != "", state == "enabled"
+	d.Systemd, d.Enabled = state != "", state != "disabled"
 	return err
 }
 
@@ -221,16 +229,24 @@ func (s *system) Start(ctx context.Context, d DaemonSetup) error {
 func (s *system) Stop(ctx context.Context, d DaemonSetup) error {
 	ctx, cancel := context.WithTimeout(ctx, daemonTimeout)
 	defer cancel()
-	if d.Systemd {
-		return withUnits(ctx, func(m *unit.Manager) error {
-			if d.Enabled {
-				if err := m.Disable(ctx, service); err != nil {
-					return err
-				}
-			}
-			return m.StopAndWait(ctx, service)
-		})
+	if !d.Systemd {
+		return s.stopProcess(ctx)
 	}
+	return withUnits(ctx, func(m *unit.Manager) error {
+		if d.Enabled {
+			if err := m.Disable(ctx, service); err != nil {
+				return err
+			}
+		}
+		if d.Kept {
+			return nil
+		}
+		return m.StopAndWait(ctx, service)
+	})
+}
+
+// stopProcess ends the charon of this network namespace.
+func (s *system) stopProcess(ctx context.Context) error {
 	c, err := s.dial(ctx)
 	if errors.Is(err, ErrNotRunning) {
 		return nil
@@ -243,11 +259,8 @@ func (s *system) Stop(ctx context.Context, d DaemonSetup) error {
 	if pid == 0 || !ownNamespace(pid) {
 		return fmt.Errorf("stopping charon: process %d is not this host's", pid)
 	}
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return fmt.Errorf("stopping charon: %w", err)
-	}
-	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	// It knows this signal only.
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stopping charon: %w", err)
 	}
 	return poll(ctx, func() (bool, error) {

@@ -197,8 +197,10 @@ func (c *Charon) Stop(_ context.Context, d ipsec.DaemonSetup) error {
 	if d.Enabled {
 		c.Condition.Enabled = false
 	}
-	c.running = false
-	c.reset()
+	if !d.Kept {
+		c.running = false
+		c.reset()
+	}
 	return nil
 }
 
