@@ -45,12 +45,14 @@ func Decrypt(data, passphrase []byte) ([]byte, error) {
 		return decryptPKCS8(data, passphrase)
 	case block.Type == "ENCRYPTED PRIVATE KEY":
 		return decryptPKCS8(block.Bytes, passphrase)
-	case !x509.IsEncryptedPEMBlock(block): //nolint:staticcheck // weak, and in use
+	//lint:ignore SA1019 the form is weak, and in use
+	case !x509.IsEncryptedPEMBlock(block): //nolint:staticcheck // likewise
 		return block.Bytes, nil
 	case len(passphrase) == 0:
 		return nil, ErrEncrypted
 	}
-	plain, err := x509.DecryptPEMBlock(block, passphrase) //nolint:staticcheck // see above
+	//lint:ignore SA1019 as above
+	plain, err := x509.DecryptPEMBlock(block, passphrase) //nolint:staticcheck // likewise
 	switch {
 	case errors.Is(err, x509.IncorrectPasswordError):
 		return nil, ErrPassphrase
