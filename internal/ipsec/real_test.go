@@ -54,6 +54,7 @@ type job struct {
 	Look          bool // no apply, only the status
 	Undo          bool // apply, and undo it
 	Dry           bool // only plan
+	Watch         bool // no apply, but watch until there is a reason
 
 	Plan string
 	Rows []backend.Tunnel
@@ -68,6 +69,11 @@ func (j *job) run(ctx context.Context) error {
 	b := ipsec.New(ipsec.Config{Secrets: v})
 	in := backend.Input{Want: j.Want, Applied: j.Applied, Memory: j.Memory, Secrets: v}
 	var err error
+	if j.Watch {
+		if err := j.watch(ctx, b, in); err != nil {
+			return err
+		}
+	}
 	if j.Look {
 		j.Rows, err = b.Status(ctx, in)
 		return err
@@ -113,6 +119,32 @@ func (j *job) run(ctx context.Context) error {
 		err = errors.New("there is still to do:\n" + plan.New(j.Want.Site, "gw-a", rest).Text(plan.Palette{}))
 	}
 	return err
+}
+
+// watch watches until it has heard why something is down.
+func (j *job) watch(ctx context.Context, b *ipsec.Backend, in backend.Input) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	watched := make(chan error, 1)
+	go func() {
+		watched <- b.Watch(ctx, &backend.Shift{
+			Input: in, Say: func(string, ...any) {}, Change: func(_ context.Context, fn func() error) error { return fn() },
+		})
+	}()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		all, err := b.Reasons.All()
+		if err != nil || len(all) > 0 {
+			cancel()
+			return errors.Join(err, <-watched)
+		}
+		select {
+		case err := <-watched:
+			return errors.Join(errors.New("it ended without a reason"), err)
+		case <-tick.C:
+		}
+	}
 }
 
 // gateway is a host of the lab on which the backend works.
@@ -242,6 +274,22 @@ func TestRealCharon(t *testing.T) {
 	if len(g.memory) > 0 {
 		t.Errorf("after removing everything this is remembered: %v", g.memory)
 	}
+}
+
+// TestRealEvents hears a real charon out.
+func TestRealEvents(t *testing.T) {
+	r := newRig(t)
+	g := newGateway(t, lab.Start(t, lab.Wire("gw:eth0 192.168.10.10/16", "far:eth0 192.168.20.20/16")).Host("gw"), r.secrets)
+	g.apply(state(net(r, "a")))
+	g.Run("rm", "-r", "/run/vpnctl/reasons") // what apply has heard itself
+	j := g.do(job{Want: g.applied, Watch: true, Look: true})
+	if j.Err != "" {
+		t.Fatal(j.Err)
+	}
+	if len(j.Rows) != 1 || short(j.Rows[0]) != "a/a down: no answer from the peer" {
+		t.Errorf("status is %+v", j.Rows)
+	}
+	g.apply(state())
 }
 
 // restart starts charon anew, with nothing loaded.

@@ -126,8 +126,8 @@ func (s *status) up(conn *desired.Connection, c *desired.Child, sa *ikeSA, child
 	return t
 }
 
-// attempt is how long a first attempt counts as under way (contract, section 2).
-const attempt = 30 * time.Second
+// firstAttempt is how long one counts as under way (contract, section 2).
+const firstAttempt = 30 * time.Second
 
 // down is the row of a child without SA.
 func (s *status) down(conn *desired.Connection, c *desired.Child) backend.Tunnel {
@@ -153,7 +153,7 @@ func (s *status) down(conn *desired.Connection, c *desired.Child) backend.Tunnel
 
 // connecting reports whether a first attempt is under way.
 func (s *status) connecting(conn string) bool {
-	if !s.in.AppliedAt.IsZero() && s.now.Sub(s.in.AppliedAt) < attempt {
+	if !s.in.AppliedAt.IsZero() && s.now.Sub(s.in.AppliedAt) < firstAttempt {
 		return true
 	}
 	for i := range s.sas {

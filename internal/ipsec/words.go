@@ -61,6 +61,9 @@ const (
 	noChildProposal = "no ESP or AH proposal chosen"
 )
 
+// attempt begins a negotiation: what was said before is of another.
+var attempt = regexp.MustCompile(`^initiating (?:IKE_SA|Main Mode|Aggressive Mode)|is initiating a|^establishing CHILD_SA`)
+
 var (
 	receivedProposals = regexp.MustCompile(`received proposals: (.+)`)
 	offeredProposals  = regexp.MustCompile(`configured proposals: (.+)`)
@@ -68,6 +71,9 @@ var (
 
 // Hear takes one line of charon's log, and reports whether there is a reason in it.
 func (w *Words) Hear(line string) bool {
+	if attempt.MatchString(line) {
+		*w = Words{IKE: w.IKE, Child: w.Child}
+	}
 	if m := receivedProposals.FindStringSubmatch(line); m != nil {
 		w.received = m[1]
 	}

@@ -55,6 +55,10 @@ func TestWords(t *testing.T) {
 		{"EAP", []string{"EAP-MS-CHAPv2 failed with error ERROR_AUTHENTICATION_FAILURE: '(null)'", "received EAP_FAILURE, EAP authentication failed"}, "",
 			"authentication failed: user name or password is wrong (ERROR_AUTHENTICATION_FAILURE)"},
 		{"another refusal", []string{"received FAILED_CP_REQUIRED notify, no CHILD_SA built"}, "", "the peer refuses (FAILED_CP_REQUIRED)"},
+		{"another attempt", []string{
+			"initiating IKE_SA net[1] to 192.168.20.20", "tried 2 shared keys for 'gw-a' - 'gw-b', but MAC mismatched",
+			"initiating IKE_SA net[2] to 192.168.20.20", "retransmit 1 of request with message ID 0",
+		}, "", "no answer from the peer"},
 		{"a name", []string{"unable to resolve gw-b.example.net, initiate aborted"}, "", "name gw-b.example.net does not resolve"},
 	}
 	for _, tt := range tests {
