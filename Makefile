@@ -37,8 +37,8 @@ test-unit: setup ## run the tests of all packages, with the race detector
 test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a virtual machine
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
-	$(GOTEST) -times $(VMRUN) ./internal/wireguard -- -test.v -test.run Kernel
-	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace -- -test.v -test.run OnMachine
+	$(GOTEST) -times $(VMRUN) ./internal/wireguard ./internal/ipsec -- -test.v -test.run Kernel
+	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace ./internal/ipsec -- -test.v -test.run OnMachine
 
 lint: ## run the linters, and look for known vulnerabilities
 	go mod tidy -diff

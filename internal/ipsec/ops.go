@@ -7,6 +7,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/file"
+	"github.com/vpnctl/vpnctl/internal/reason"
 )
 
 // The kinds of operations.
@@ -43,6 +44,11 @@ func (b *Backend) applyObject(ctx context.Context, from, to *object) error {
 	if from == nil && to == nil {
 		return nil
 	}
+	if to == nil {
+		if err := b.forgetReasons(from); err != nil {
+			return err
+		}
+	}
 	c, err := b.open(ctx)
 	if errors.Is(err, ErrNotRunning) && to == nil {
 		return nil // gone with all that it had
@@ -59,6 +65,20 @@ func (b *Backend) applyObject(ctx context.Context, from, to *object) error {
 	}
 	if err := c.unload(ctx, from); err != nil {
 		return fmt.Errorf("unloading %s %q: %w", from.Kind, from.Name, err)
+	}
+	return nil
+}
+
+// forgetReasons forgets why the tunnels of a connection were down: one of the same name may
+// come later.
+func (b *Backend) forgetReasons(o *object) error {
+	if o.Kind != kindConn {
+		return nil
+	}
+	for _, name := range o.children().Names() {
+		if err := b.Reasons.Clear(reason.Key{Connection: o.Name, Child: name}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -129,3 +129,13 @@ func TestStatusRow(t *testing.T) {
 		t.Errorf("row (-want +got):\n%s", diff)
 	}
 }
+
+// TestReasonsGo: why a tunnel was down is forgotten with its connection.
+func TestReasonsGo(t *testing.T) {
+	r := newRig(t)
+	r.charon.Answer("a/a", refused)
+	r.apply(state(net(r, "a")))
+	r.reason("a", "a", refusedText)
+	r.apply(state())
+	r.reason("a", "a", "")
+}
