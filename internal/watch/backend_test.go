@@ -210,14 +210,7 @@ func (h *fakeHost) undo() error {
 func (h *fakeHost) op(kind string, from, to any) error {
 	handlers := h.backend().Handlers()
 	handlers[file.Op] = file.Handler(h.Files)
-	handlers[backend.MemoryOp] = backend.Handle(func(_ context.Context, from, to *backend.MemoryEntry) error {
-		if to != nil {
-			h.memory[to.Key] = to.Value
-		} else {
-			delete(h.memory, from.Key)
-		}
-		return nil
-	})
+	handlers[backend.MemoryOp] = remember(h.memory)
 	var sides [2]any
 	for i, v := range []any{from, to} {
 		raw, err := json.Marshal(v)
@@ -229,6 +222,18 @@ func (h *fakeHost) op(kind string, from, to any) error {
 		}
 	}
 	return handlers[kind].Apply(context.Background(), sides[0], sides[1])
+}
+
+// remember is the engine's handler for a memory.
+func remember(m backend.Memory) backend.Handler {
+	return backend.Handle(func(_ context.Context, from, to *backend.MemoryEntry) error {
+		if to != nil {
+			m[to.Key] = to.Value
+		} else {
+			delete(m, from.Key)
+		}
+		return nil
+	})
 }
 
 // apply applies, and there must be nothing left to do.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/vpnctl/vpnctl/internal/watch"
 )
 
@@ -42,6 +44,9 @@ func stay(deaf bool) error {
 		return err
 	}
 	defer c.Release()
+	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
+		return err
+	}
 	<-end
 	if deaf {
 		select {}
