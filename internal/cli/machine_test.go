@@ -17,9 +17,12 @@ import (
 	"github.com/vpnctl/vpnctl/internal/cli"
 	"github.com/vpnctl/vpnctl/internal/file"
 	"github.com/vpnctl/vpnctl/internal/host/hosttest"
+	"github.com/vpnctl/vpnctl/internal/ipsec"
+	"github.com/vpnctl/vpnctl/internal/ipsec/charontest"
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/nat/nattest"
 	"github.com/vpnctl/vpnctl/internal/node"
+	"github.com/vpnctl/vpnctl/internal/reason"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
 	"github.com/vpnctl/vpnctl/internal/vault"
@@ -33,6 +36,8 @@ type machine struct {
 	nat    *nattest.Host
 	sysctl *hosttest.Sysctl
 	files  *hosttest.Files
+	charon *charontest.Charon
+	links  *charontest.Network // as IPsec sees them
 
 	name     string // of the host
 	state    string
@@ -56,12 +61,14 @@ const exitKilled = 137
 func newMachine(name, dir string) *machine {
 	m := &machine{
 		wg: wireguardtest.New(), nat: nattest.New(nat.NFT), sysctl: hosttest.NewSysctl("eth0"), files: &hosttest.Files{},
+		charon: charontest.New(), links: &charontest.Network{},
 		name: name, state: filepath.Join(dir, "state"), run: filepath.Join(dir, "run"), env: map[string]string{},
 	}
 	m.nat.Do(nat.IPv4, nat.NFT, "filter", ":FORWARD DROP [0:0]", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT")
 	m.nat.Do(nat.IPv4, nat.NFT, "nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
 	m.files.Put("/etc/sysctl.d/10-owner.conf", "net.ipv4.ip_forward = 0\n", 0o644)
 	m.wg.Fault, m.nat.Fault, m.sysctl.Fault, m.files.Fault = m.write, m.write, m.write, m.write
+	m.charon.Fault, m.links.Fault = m.write, m.write
 	m.wg.HookFault = func(line string) error { return m.write("hook " + line) }
 	return m
 }
@@ -132,6 +139,12 @@ func (m *machine) backends(v *vault.Vault) []backend.Backend {
 		file.New(file.Config{Files: m.files}),
 		sysctl.New(sysctl.Config{Settings: m.sysctl, Files: m.files, Routes: noRoutes{}}),
 		wireguard.New(m.wg.Config(v)),
+		ipsec.New(ipsec.Config{
+			Secrets: v, Dial: m.charon.Dial, Listen: m.charon.Listen, Daemon: m.charon, Files: m.files,
+			Glob:    func(string) ([]string, error) { return nil, nil },
+			Network: func() (ipsec.Network, error) { return m.links, nil },
+			Reasons: reason.Open(filepath.Join(m.run, "reasons")), Now: func() time.Time { return m.wg.Time },
+		}),
 		nat.New(m.nat.Config()),
 	}
 }

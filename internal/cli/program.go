@@ -135,7 +135,7 @@ the topology wants with what the host has, and changes only what differs.`,
 	root.AddCommand(
 		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(), g.rollbackCommand(), g.historyCommand(),
 		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), g.manCommand(),
-		g.watchCommand(), userspaceCommand(),
+		g.kickCommand(), g.watchCommand(), userspaceCommand(),
 	)
 	return root
 }

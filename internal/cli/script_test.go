@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/vpnctl/vpnctl/internal/ipsec/charontest"
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
@@ -52,15 +53,16 @@ func TestScripts(t *testing.T) {
 				ts.Check(err)
 				vpnctl(ts, code, args[2:]) // behind the word vpnctl
 			},
-			"host":  onStage((*stage).cmdHost),
-			"node":  onStage((*stage).cmdNode),
-			"wg":    onStage((*stage).cmdWG),
-			"ip":    onStage((*stage).cmdIP),
-			"rules": onStage((*stage).cmdRules),
-			"put":   onStage((*stage).cmdPut),
-			"make":  onStage((*stage).cmdMake),
-			"break": onStage((*stage).cmdBreak),
-			"mode":  onStage((*stage).cmdMode),
+			"host":   onStage((*stage).cmdHost),
+			"node":   onStage((*stage).cmdNode),
+			"wg":     onStage((*stage).cmdWG),
+			"ip":     onStage((*stage).cmdIP),
+			"rules":  onStage((*stage).cmdRules),
+			"charon": onStage((*stage).cmdCharon),
+			"put":    onStage((*stage).cmdPut),
+			"make":   onStage((*stage).cmdMake),
+			"break":  onStage((*stage).cmdBreak),
+			"mode":   onStage((*stage).cmdMode),
 		},
 	})
 }
@@ -209,6 +211,22 @@ func (s *stage) cmdIP(_ *testscript.TestScript, args []string) error {
 // rules TABLE LINE...: lines of iptables-restore by the owner's hand.
 func (s *stage) cmdRules(_ *testscript.TestScript, args []string) error {
 	s.nat.Do(nat.IPv4, nat.NFT, args[0], args[1:]...)
+	return nil
+}
+
+// charon connect CONNECTION CHILD USER POOL ADDRESS (somebody dials in), charon refuse
+// CONNECTION/CHILD WORDS (a peer answers so), charon kill.
+func (s *stage) cmdCharon(_ *testscript.TestScript, args []string) error {
+	switch args[0] {
+	case "connect":
+		s.charon.Connect(args[1], args[2], args[3], args[4], args[5])
+	case "refuse":
+		s.charon.Answer(args[1], &charontest.Refusal{Log: args[2:], Answer: "establishing CHILD_SA failed"})
+	case "kill":
+		s.charon.Kill()
+	default:
+		return fmt.Errorf("unknown: %s", args[0])
+	}
 	return nil
 }
 

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"strings"
-	"text/tabwriter"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,8 +20,9 @@ func (g *globals) statusCommand() *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Show every tunnel: what is up, for whom, since when, and why something is not",
 		Long: `Status prints the live state of every tunnel, of those called NAME where one is given
-(an interface, a connection or a peer). With --check it exits with 1 where something
-that this node keeps up is down.`,
+(an interface, a connection, a peer or a user). With -v it adds what IPsec has agreed
+on, and all certificates. With --check it exits with 1 where something that this node
+keeps up is down, or a certificate has expired.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := g.open()
@@ -67,13 +66,14 @@ func checked(r *report, check bool) error {
 // report is the JSON of status. Fields are only ever added; one that does not apply is
 // null.
 type report struct {
-	Site        *string  `json:"site"`
-	Node        *string  `json:"node"`
-	Healthy     bool     `json:"healthy"`
-	Armed       *string  `json:"armed"`
-	Interrupted bool     `json:"interrupted"`
-	Servers     []server `json:"servers"`
-	Tunnels     []tunnel `json:"tunnels"`
+	Site         *string       `json:"site"`
+	Node         *string       `json:"node"`
+	Healthy      bool          `json:"healthy"`
+	Armed        *string       `json:"armed"`
+	Interrupted  bool          `json:"interrupted"`
+	Servers      []server      `json:"servers"`
+	Tunnels      []tunnel      `json:"tunnels"`
+	Certificates []certificate `json:"certificates"`
 }
 
 // server is one that hands out addresses.
@@ -83,6 +83,16 @@ type server struct {
 	Pool     []string     `json:"pool"`
 	Used     int          `json:"used"`
 	Free     int          `json:"free"`
+}
+
+// certificate is one without which a tunnel does not come up.
+type certificate struct {
+	Protocol backend.Kind `json:"protocol"`
+	Name     string       `json:"name"`
+	Path     string       `json:"path"`
+	Subject  string       `json:"subject"`
+	NotAfter string       `json:"not_after"`
+	DaysLeft int          `json:"days_left"` // whole ones; negative once it has expired
 }
 
 type tunnel struct {
@@ -103,14 +113,24 @@ type tunnel struct {
 	LastHandshake *string       `json:"last_handshake"`
 	RxBytes       *uint64       `json:"rx_bytes"`
 	TxBytes       *uint64       `json:"tx_bytes"`
+	IPsec         *ipsecDetail  `json:"ipsec"`
 
-	handshake time.Time
+	handshake, since, rekey time.Time
+}
+
+// ipsecDetail is what a live CHILD_SA has beside.
+type ipsecDetail struct {
+	IKE     string  `json:"ike"`   // algorithms
+	Child   string  `json:"child"` // protocol and algorithms
+	SPIIn   string  `json:"spi_in"`
+	SPIOut  string  `json:"spi_out"`
+	RekeyAt *string `json:"rekey_at"`
 }
 
 // report looks at the host. Without a topology there is nothing to look at, which is no
 // error: the host may have none yet.
 func (g *globals) report(ctx context.Context, w *workshop, args []string) (*report, error) {
-	r := &report{Healthy: true, Servers: []server{}, Tunnels: []tunnel{}}
+	r := &report{Healthy: true, Servers: []server{}, Tunnels: []tunnel{}, Certificates: []certificate{}}
 	rec, err := w.Interrupted()
 	if err != nil {
 		return nil, err
@@ -134,10 +154,42 @@ func (g *globals) report(ctx context.Context, w *workshop, args []string) (*repo
 		r.Tunnels = append(r.Tunnels, tunnelOf(t))
 		r.Healthy = r.Healthy && t.State != backend.Down
 	}
-	if len(args) > 0 && !found {
+	if err := g.addServers(ctx, w, applied, r, args); err != nil {
+		return nil, err
+	}
+	if len(args) > 0 && !found && len(r.Servers) == 0 {
 		return nil, unknownTunnel(args[0], applied)
 	}
 	return r, nil
+}
+
+// addServers adds what status says beside the tunnels: of a named one what is its own.
+func (g *globals) addServers(ctx context.Context, w *workshop, applied *state.Applied, r *report, args []string) error {
+	servers, err := w.Servers(ctx, applied)
+	if err != nil {
+		return err
+	}
+	for _, s := range servers {
+		if len(args) == 0 || args[0] == s.Name {
+			r.Servers = append(r.Servers, server(s))
+		}
+	}
+	certificates, err := w.Certificates(ctx, applied)
+	if err != nil {
+		return err
+	}
+	for _, c := range certificates {
+		if len(args) > 0 && args[0] != c.Name {
+			continue
+		}
+		left := c.NotAfter.Sub(g.Now())
+		r.Certificates = append(r.Certificates, certificate{
+			Protocol: c.Protocol, Name: c.Name, Path: c.Path, Subject: c.Subject,
+			NotAfter: c.NotAfter.UTC().Format(time.RFC3339), DaysLeft: int(math.Floor(left.Hours() / 24)),
+		})
+		r.Healthy = r.Healthy && left > 0
+	}
+	return nil
 }
 
 func named(t backend.Tunnel, name string) bool {
@@ -154,8 +206,23 @@ func tunnelOf(t backend.Tunnel) tunnel {
 		Reason: optional(t.Reason), Backend: optional(t.Backend), Interface: optional(t.Interface),
 		Local: optional(t.Local), Remote: optional(t.Remote), Endpoint: optional(t.Endpoint), Addresses: t.Addresses,
 		User: optional(t.User), Since: timeOf(t.Since), LastHandshake: timeOf(t.LastHandshake),
-		RxBytes: t.RxBytes, TxBytes: t.TxBytes, handshake: t.LastHandshake,
+		RxBytes: t.RxBytes, TxBytes: t.TxBytes, IPsec: detailOf(t.IPsec),
+		handshake: t.LastHandshake, since: t.Since, rekey: rekeyOf(t.IPsec),
 	}
+}
+
+func detailOf(d *backend.IPsecDetail) *ipsecDetail {
+	if d == nil {
+		return nil
+	}
+	return &ipsecDetail{IKE: d.IKE, Child: d.Child, SPIIn: d.SPIIn, SPIOut: d.SPIOut, RekeyAt: timeOf(d.RekeyAt)}
+}
+
+func rekeyOf(d *backend.IPsecDetail) time.Time {
+	if d == nil {
+		return time.Time{}
+	}
+	return d.RekeyAt
 }
 
 func optional(s string) *string {
@@ -170,112 +237,4 @@ func timeOf(t time.Time) *string {
 		return nil
 	}
 	return optional(t.UTC().Format(time.RFC3339))
-}
-
-func (g *globals) printReport(r *report) error {
-	if g.output != formatText {
-		return g.printDocument(r)
-	}
-	if r.Site == nil {
-		g.print("no topology has been applied on this host\n")
-		return nil
-	}
-	g.print("site %s, node %s: %s\n", *r.Site, *r.Node, health(r))
-	if len(r.Tunnels) == 0 {
-		return nil
-	}
-	var b strings.Builder
-	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	if _, err := fmt.Fprintln(tw, "TUNNEL\tPEER\tSTATE\tENDPOINT\tHANDSHAKE\tRX\tTX\tVIA"); err != nil {
-		return err
-	}
-	for _, t := range r.Tunnels {
-		row := []string{
-			string(t.Protocol) + "/" + t.Name, text(t.Peer), string(t.State), endpointOf(t),
-			age(g.Now(), t.handshake), size(t.RxBytes), size(t.TxBytes), text(t.Backend),
-		}
-		if _, err := fmt.Fprintln(tw, strings.Join(row, "\t")); err != nil {
-			return err
-		}
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	g.print("%s", b.String())
-	g.printReasons(r)
-	return nil
-}
-
-// printReasons says why something is not up, below the table: a column for it would be
-// too wide for a terminal.
-func (g *globals) printReasons(r *report) {
-	for _, t := range r.Tunnels {
-		if t.Reason != nil {
-			g.print("%s/%s/%s: %s\n", t.Protocol, t.Name, text(t.Peer), *t.Reason)
-		}
-	}
-}
-
-func health(r *report) string {
-	down := 0
-	for _, t := range r.Tunnels {
-		if t.State == backend.Down {
-			down++
-		}
-	}
-	switch {
-	case r.Interrupted:
-		return "an apply was cut off"
-	case down > 0:
-		return fmt.Sprintf("%d of %d tunnels down", down, len(r.Tunnels))
-	}
-	return "healthy"
-}
-
-// endpointOf is where the peer is now, else where it is dialled.
-func endpointOf(t tunnel) string {
-	if t.Remote != nil {
-		return *t.Remote
-	}
-	return text(t.Endpoint)
-}
-
-func text(s *string) string {
-	if s == nil {
-		return "-"
-	}
-	return *s
-}
-
-// age is how long ago something was, in the two largest units.
-func age(now, t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	d := max(now.Sub(t), 0).Truncate(time.Second)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds ago", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds ago", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%dm ago", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd ago", int(d.Hours())/24)
-}
-
-// size is a number of bytes in the unit that suits it.
-func size(n *uint64) string {
-	if n == nil {
-		return "-"
-	}
-	v, unit := float64(*n), 0
-	for v >= 1024 && unit < 5 {
-		v /= 1024
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", *n)
-	}
-	return fmt.Sprintf("%.1f %ciB", v, "KMGTP"[unit-1])
 }

@@ -132,24 +132,6 @@ func (e *Engine) plan(ctx context.Context, in backend.Input) ([]backend.Step, er
 	return steps, nil
 }
 
-// Status asks every backend for its tunnels of what was applied. It needs no lock.
-func (e *Engine) Status(ctx context.Context, applied *state.Applied) ([]backend.Tunnel, error) {
-	in := backend.Input{Want: applied.State, Applied: applied.State, AppliedAt: applied.At, Secrets: e.Vault}
-	var err error
-	if in.Memory, err = e.State.Memory(); err != nil {
-		return nil, err
-	}
-	var tunnels []backend.Tunnel
-	for _, b := range e.Backends {
-		t, err := b.Status(ctx, in)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", b.Kind(), err)
-		}
-		tunnels = append(tunnels, t...)
-	}
-	return tunnels, nil
-}
-
 func (e *Engine) now() time.Time {
 	if e.Now == nil {
 		return time.Now()

@@ -47,7 +47,11 @@ func (d *differ) noteAgain(sa *ikeSA, targets []target, whole bool) {
 // sessionOf is a live SA as the plan names it: by its user, or by the connection.
 func sessionOf(sa *ikeSA) backend.Session {
 	s := backend.Session{Protocol: backend.IPsec, Name: sa.Name, User: sa.user(), Address: sa.RemoteHost}
-	if s.User == "" {
+	switch {
+	case s.User != "":
+	case len(sa.RemoteVIPs) > 0:
+		s.Peer = sa.RemoteID // by a certificate: the connection is everybody's
+	default:
 		s.Peer = sa.Name
 	}
 	if len(sa.RemoteVIPs) > 0 {

@@ -59,11 +59,19 @@ func (b *Backend) applyClose(ctx context.Context, from, to *closings) error {
 		return err
 	}
 	for _, t := range targetsOf(sas, list) {
-		// Several connections may have a child of the same name: the number is exact.
-		err := c.do(ctx, "terminate", message(t.by, t.id, "force", "yes", "timeout", int(closeTimeout.Milliseconds())))
-		if err != nil && !refused(err, "no matching") {
-			return fmt.Errorf("closing %s of %s: %w", t.what, t.name, err)
+		if err := c.close(ctx, t); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// close closes one SA; one that is gone already is success. Several connections may have a
+// child of the same name: the number is exact.
+func (c *client) close(ctx context.Context, t target) error {
+	err := c.do(ctx, "terminate", message(t.by, t.id, "force", "yes", "timeout", int(closeTimeout.Milliseconds())))
+	if err != nil && !refused(err, "no matching") {
+		return fmt.Errorf("closing %s of %s: %w", t.what, t.name, err)
 	}
 	return nil
 }

@@ -90,8 +90,10 @@ func (s *status) rows(conn *desired.Connection) []backend.Tunnel {
 // bare is what a row says without an SA.
 func bare(conn *desired.Connection, c *desired.Child) backend.Tunnel {
 	t := backend.Tunnel{
-		Protocol: backend.IPsec, Name: conn.Name, Child: c.Name, Peer: conn.Remote.ID,
-		Backend: "kernel", Addresses: c.RemoteTS,
+		Protocol: backend.IPsec, Name: conn.Name, Child: c.Name, Backend: "kernel", Addresses: c.RemoteTS,
+	}
+	if conn.Remote.ID != "%any" {
+		t.Peer = conn.Remote.ID
 	}
 	if len(conn.RemoteAddrs) > 0 && conn.RemoteAddrs[0] != "%any" {
 		t.Endpoint = conn.RemoteAddrs[0]

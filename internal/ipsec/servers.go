@@ -1,0 +1,153 @@
+package ipsec
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/desired"
+)
+
+var (
+	_ backend.ServerLister      = (*Backend)(nil)
+	_ backend.CertificateLister = (*Backend)(nil)
+	_ backend.Kicker            = (*Backend)(nil)
+)
+
+// Servers implements backend.ServerLister. Without a charon nobody has an address, and
+// nobody can get one.
+func (b *Backend) Servers(ctx context.Context, in backend.Input) ([]backend.Server, error) {
+	var rows []backend.Server
+	for i := range in.Want.IPsec.Connections {
+		c := &in.Want.IPsec.Connections[i]
+		if c.Server && len(c.Pools) > 0 {
+			rows = append(rows, backend.Server{Protocol: backend.IPsec, Name: c.Name, Pool: poolsOf(&in.Want.IPsec, c)})
+		}
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	h := &snapshot{}
+	var err error
+	if h.have, err = b.observeFiles(in); err != nil {
+		return nil, err
+	}
+	c, err := b.openOwn(ctx)
+	if c == nil || err != nil {
+		return rows, err
+	}
+	defer func() { _ = c.Close() }()
+	if h.pools, err = c.pools(ctx); err != nil {
+		return nil, err
+	}
+	here := settlePools(&in.Want.IPsec, h) // under the names that they have on this host
+	for i := range rows {
+		at := slices.IndexFunc(here.Connections, func(c desired.Connection) bool { return c.Name == rows[i].Name })
+		for _, name := range here.Connections[at].Pools {
+			p := h.pools[name]
+			rows[i].Used += p.Online
+			rows[i].Free += p.Size - p.Online // who was here and has gone keeps none
+		}
+	}
+	return rows, nil
+}
+
+// poolsOf are the addresses that a connection hands out.
+func poolsOf(i *desired.IPsec, c *desired.Connection) []string {
+	var out []string
+	for _, p := range i.Pools {
+		if slices.Contains(c.Pools, p.Name) {
+			out = append(out, p.Addrs)
+		}
+	}
+	return out
+}
+
+// openOwn opens a session with this host's charon; nil where there is none.
+func (b *Backend) openOwn(ctx context.Context) (*client, error) {
+	state, err := b.Daemon.State(ctx)
+	if err != nil || !state.Running {
+		return nil, err
+	}
+	c, err := b.open(ctx)
+	if errors.Is(err, ErrNotRunning) {
+		return nil, nil
+	}
+	return c, err
+}
+
+// Certificates implements backend.CertificateLister: those that this node shows, and those
+// that it checks others against.
+func (b *Backend) Certificates(_ context.Context, in backend.Input) ([]backend.Certificate, error) {
+	var rows []backend.Certificate
+	for i := range in.Want.IPsec.Connections {
+		c := &in.Want.IPsec.Connections[i]
+		names := slices.Concat(c.Local.Certs, c.Remote.CACerts, c.Local.CACerts)
+		for _, cred := range in.Want.IPsec.Credentials {
+			if !slices.Contains(names, path.Base(cred.Path)) || cred.Secret != "" {
+				continue
+			}
+			block, _ := pem.Decode(cred.Data)
+			if block == nil {
+				continue
+			}
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				continue // charon may be less strict, and has the last word
+			}
+			rows = append(rows, backend.Certificate{
+				Protocol: backend.IPsec, Name: c.Name, Path: cred.Path, Subject: cert.Subject.String(), NotAfter: cert.NotAfter,
+			})
+		}
+	}
+	return rows, nil
+}
+
+// Kick implements backend.Kicker. A user's sessions are the IKE_SAs in which he has logged
+// in, those of connections that are not vpnctl's apart.
+func (b *Backend) Kick(ctx context.Context, in backend.Input, user string) ([]backend.Session, error) {
+	if in.Want.IPsec.IsZero() {
+		return nil, nil
+	}
+	c, err := b.openOwn(ctx)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	sas, err := c.sas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ended []backend.Session
+	for i := range sas {
+		sa := &sas[i]
+		own := slices.ContainsFunc(in.Want.IPsec.Connections, func(c desired.Connection) bool { return c.Name == sa.Name && c.Server })
+		if !own || !sa.belongsTo(user) {
+			continue
+		}
+		if err := c.close(ctx, target{"ike-id", sa.ID, "IKE_SA", sa.Name}); err != nil {
+			return ended, err
+		}
+		ended = append(ended, sessionOf(sa))
+	}
+	return ended, nil
+}
+
+// belongsTo reports whether a user has logged in by the IKE_SA: by name or, with a
+// certificate, as the id or the common name that it holds.
+func (s *ikeSA) belongsTo(user string) bool {
+	if s.user() != "" {
+		return s.user() == user
+	}
+	if s.RemoteID == user {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(s.RemoteID, ","), func(part string) bool {
+		return strings.TrimSpace(part) == "CN="+user
+	})
+}
