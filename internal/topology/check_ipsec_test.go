@@ -257,7 +257,7 @@ ipsec:
 				`f:4:45: wireguard.wg0.members.a: interface wg0 of node a is made by ipsec.z (line 8)`,
 				`f:6:80: ipsec.x.if_id_in: cannot stand beside interface, which sets it`,
 				`f:7:68: ipsec.y.interface: interface xfrm0 of node a is made by ipsec.x (line 6)`,
-				`f:9:68: ipsec.w.interface: "an-interface-too-long" is no name of an interface: use at most 15 bytes, without white space, / and :`,
+				`f:9:68: ipsec.w.interface: "an-interface-too-long" is no name of an interface: use letters, digits and #+-.=@_, at most 15`,
 			},
 		},
 		{

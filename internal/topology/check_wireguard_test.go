@@ -266,9 +266,9 @@ func TestWireGuardRefusals(t *testing.T) {
   "w/g": {members: {a: {public_key: K1, private_key: {env: A}}}}
 `,
 			want: []string{
-				`f:5:3: wireguard.an-interface-too-long: "an-interface-too-long" is no name of an interface: use at most 15 bytes, without white space, / and :`,
+				`f:5:3: wireguard.an-interface-too-long: "an-interface-too-long" is no name of an interface: use letters, digits and #+-.=@_, at most 15`,
 				`f:6:19: wireguard.all.members.a: "all" cannot be the name of an interface: the kernel keeps it to itself`,
-				`f:7:3: wireguard."w/g": "w/g" is no name of an interface: use at most 15 bytes, without white space, / and :`,
+				`f:7:3: wireguard."w/g": "w/g" is no name of an interface: use letters, digits and #+-.=@_, at most 15`,
 			},
 		},
 		{

@@ -8,7 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
+var (
+	deviceName = regexp.MustCompile(`^[A-Za-z0-9#+.=@_-]{1,15}$`)
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
+)
 
 // nameKind is what some kind of thing may be called. Connections, children and
 // servers bear their names in the daemons' own files and on their sockets, whose
@@ -23,7 +26,7 @@ const (
 	strictRule    = "letters, digits, _ and -, at most 64"
 	looseRule     = "letters, digits, _, - and ."
 	userRule      = "at most 255 bytes of text on one line, other than * alone"
-	interfaceRule = "at most 15 bytes, without white space, / and :"
+	interfaceRule = "letters, digits and #+-.=@_, at most 15"
 )
 
 var (
@@ -69,15 +72,11 @@ func isUserName(s string) bool {
 	return s != "" && len(s) <= 255 && s != "*" && !hasControl(s)
 }
 
-// isInterfaceName asks what the kernel's dev_valid_name asks, and refuses what
-// no tool could print.
+// isInterfaceName accepts what both the kernel and udev(7) leave as it is: the kernel
+// takes nearly every byte, and udev at once renames an interface with any other than
+// these.
 func isInterfaceName(s string) bool {
-	if s == "" || len(s) > 15 || s == "." || s == ".." || !utf8.ValidString(s) {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r == '/' || r == ':' || unicode.IsSpace(r) || !unicode.IsPrint(r)
-	})
+	return s != "." && s != ".." && deviceName.MatchString(s)
 }
 
 // isHostName accepts DNS names. What looks like an address that was mistyped

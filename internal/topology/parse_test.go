@@ -137,7 +137,7 @@ wireguard: {wg0: {listen_port: 70000, mtu: 10, members: {a: {addresses: [10.0.0.
 `,
 			want: []string{
 				`f:5:17: nat.a[0].source[0]: "10.0.0.0/33" is no prefix such as 10.0.0.0/24`,
-				`f:5:36: nat.a[0].out: "eth/0" is no name of an interface: use at most 15 bytes, without white space, / and :`,
+				`f:5:36: nat.a[0].out: "eth/0" is no name of an interface: use letters, digits and #+-.=@_, at most 15`,
 				`f:5:49: nat.a[0].snat: "1.2.3" is no IP address`,
 				`f:6:12: firewall.z: "z" is no node of this file; the nodes are a, b, c, d`,
 				`f:6:28: firewall.z.open_ports: "maybe" is not allowed: use true or false`,

@@ -29,9 +29,9 @@ func run(t *testing.T, argv ...string) string {
 // TestOnMachine runs where systemd is the init, with vmrun -systemd, and where it is not.
 func TestOnMachine(t *testing.T) {
 	units := map[string]string{
-		"wg0":        "vpnctl-wireguard-wg0.service",
+		"wg0": "vpnctl-wireguard-wg0.service",
 		// udev renames a new interface that has other signs than these in its name.
-		`w-g.1=x@é`: `vpnctl-wireguard-w\x2dg.1\x3dx\x40\xc3\xa9.service`,
+		`w-g.1=x@+`: `vpnctl-wireguard-w\x2dg.1\x3dx\x40\x2b.service`,
 	}
 	for name, unitName := range units {
 		t.Run(name, func(t *testing.T) {
