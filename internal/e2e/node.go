@@ -136,10 +136,12 @@ type status struct {
 
 // tunnel is one of a status.
 type tunnel struct {
-	Protocol, Name, Peer, State, Backend, Remote, Endpoint string
-	LastHandshake                                          time.Time `json:"last_handshake"`
-	RxBytes                                                uint64    `json:"rx_bytes"`
-	TxBytes                                                uint64    `json:"tx_bytes"`
+	Protocol, Name, Child, Peer, User, State, Reason string
+	Backend, Interface, Local, Remote, Endpoint      string
+	Addresses                                        []string
+	LastHandshake                                    time.Time `json:"last_handshake"`
+	RxBytes                                          uint64    `json:"rx_bytes"`
+	TxBytes                                          uint64    `json:"tx_bytes"`
 }
 
 // status returns what vpnctl says of its tunnels.
