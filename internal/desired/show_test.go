@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -91,6 +92,7 @@ func show(s *State) string {
 	for i := range s.Interfaces {
 		showInterface(&b, &s.Interfaces[i])
 	}
+	showIPsec(&b, &s.IPsec)
 	showNetfilter(&b, &s.Netfilter)
 	for _, key := range slices.Sorted(maps.Keys(s.Sysctl)) {
 		fmt.Fprintf(&b, "sysctl %s=%s\n", key, s.Sysctl[key])
@@ -147,6 +149,7 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 		if f.Answers {
 			b.WriteString(" answers")
 		}
+		option(b, "ipsec", f.IPsec)
 		b.WriteString("\n")
 	}
 	for _, c := range n.Clamps {
@@ -166,6 +169,118 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 	}
 	for _, name := range n.Inner {
 		fmt.Fprintf(b, "inner %s\n", name)
+	}
+	for _, i := range n.InnerIPsec {
+		b.WriteString("inner ipsec")
+		option(b, "local", i.Local)
+		option(b, "remote", i.Remote)
+		b.WriteString("\n")
+	}
+	for _, e := range n.Exempts {
+		b.WriteString("exempt")
+		option(b, "from", e.Source)
+		option(b, "to", e.Dest)
+		showPorts(b, e.Ports)
+	}
+	for _, g := range n.Guards {
+		b.WriteString("guard")
+		option(b, "from", g.Source)
+		option(b, "to", g.Dest)
+		option(b, "on", g.Interface)
+		for _, p := range g.Peers {
+			option(b, "peer", p)
+		}
+		for _, l := range g.Local {
+			option(b, "local", l)
+		}
+		showPorts(b, g.Ports)
+	}
+}
+
+func showPorts(b *strings.Builder, p Ports) {
+	option(b, "protocol", p.Protocol)
+	option(b, "sport", p.SourcePort)
+	option(b, "dport", p.Port)
+	b.WriteString("\n")
+}
+
+// showIPsec prints what charon holds in the manner of swanctl.conf, what is default left
+// out.
+func showIPsec(b *strings.Builder, i *IPsec) {
+	for k := range i.Connections {
+		showConnection(b, &i.Connections[k])
+	}
+	for _, p := range i.Pools {
+		fmt.Fprintf(b, "pool %s %s", p.Name, p.Addrs)
+		for _, a := range p.DNS {
+			option(b, "dns", a)
+		}
+		b.WriteString("\n")
+	}
+	for _, s := range i.Secrets {
+		fmt.Fprintf(b, "secret %s %s [%s]", s.Name, s.Secret, strings.Join(s.Owners, " "))
+		option(b, "file", s.File)
+		b.WriteString("\n")
+	}
+	for _, c := range i.Credentials {
+		fmt.Fprintf(b, "credential %s %04o\n", strings.TrimPrefix(c.Path, "/etc/swanctl/"), c.Mode)
+	}
+	for _, l := range i.Links {
+		fmt.Fprintf(b, "link %s [%s]\n", l.Name, join2(l.Routes))
+	}
+	for _, r := range i.Routes {
+		fmt.Fprintf(b, "route %s by %s\n", r.Dst, r.Peer)
+	}
+	for _, p := range i.Bypasses {
+		fmt.Fprintf(b, "bypass %s [%s]\n", p.Name, strings.Join(p.LocalTS, " "))
+	}
+}
+
+func showConnection(b *strings.Builder, c *Connection) {
+	fmt.Fprintf(b, "connection %s v%d [%s] [%s]", c.Name, c.Version, strings.Join(c.LocalAddrs, " "), strings.Join(c.RemoteAddrs, " "))
+	option(b, "proposals", strings.Join(c.Proposals, ","))
+	if c.RekeyTime != nil {
+		option(b, "rekey", c.RekeyTime.String())
+	}
+	if c.DPDDelay != 30*time.Second {
+		fmt.Fprintf(b, " dpd %s", c.DPDDelay)
+	}
+	option(b, "timeout", c.DPDTimeout)
+	for _, s := range c.Settings {
+		option(b, s.Key, s.Value)
+	}
+	option(b, "pools", strings.Join(c.Pools, ","))
+	option(b, "vips", strings.Join(c.VIPs, ","))
+	for name, set := range map[string]bool{" routed": c.IfID != 0, " use_dns": c.UseDNS, " default_route": c.DefaultRoute} {
+		if set {
+			b.WriteString(name)
+		}
+	}
+	b.WriteString("\n")
+	for _, a := range []struct {
+		name string
+		Auth
+	}{{"local", c.Local}, {"remote", c.Remote}} {
+		fmt.Fprintf(b, "  %s %s %s", a.name, a.Method, a.ID)
+		option(b, "eap", a.EAPID)
+		option(b, "certs", strings.Join(a.Certs, ","))
+		option(b, "cacerts", strings.Join(a.CACerts, ","))
+		option(b, "pubkeys", strings.Join(a.PubKeys, ","))
+		b.WriteString("\n")
+	}
+	for k := range c.Children {
+		ch := &c.Children[k]
+		fmt.Fprintf(b, "  child %s %s %s [%s] [%s]", ch.Name, ch.Mode, ch.Protocol, strings.Join(ch.LocalTS, " "), strings.Join(ch.RemoteTS, " "))
+		option(b, "proposals", strings.Join(ch.Proposals, ","))
+		if ch.RekeyTime != nil {
+			option(b, "rekey", ch.RekeyTime.String())
+		}
+		fmt.Fprintf(b, " hold %s dpd %s", ch.Hold, ch.DPDAction)
+		option(b, "initiate", ch.Initiate)
+		for _, s := range ch.Settings {
+			option(b, s.Key, s.Value)
+		}
+		b.WriteString("\n")
 	}
 }
 
