@@ -17,12 +17,13 @@ import (
 // hostBackends are the backends of the real host, in the order in which they plan within
 // a phase.
 func hostBackends(v *vault.Vault) []backend.Backend {
+	tunnels := ipsec.New(ipsec.Config{Secrets: v})
 	return []backend.Backend{
 		file.New(file.Config{}),
 		sysctl.New(sysctl.Config{}),
 		wireguard.New(wireguard.Config{Secrets: v, Userspace: userspace.Launcher{}, Resolver: dns{}}),
-		ipsec.New(ipsec.Config{Secrets: v}),
-		nat.New(nat.Config{}),
+		tunnels,
+		nat.New(nat.Config{Link: tunnels.Link}),
 		watch.New(watch.Config{StateDir: v.Dir()}),
 	}
 }

@@ -142,7 +142,7 @@ func (m *machine) backends(v *vault.Vault) []backend.Backend {
 		ipsec.New(ipsec.Config{
 			Secrets: v, Dial: m.charon.Dial, Listen: m.charon.Listen, Daemon: m.charon, Files: m.files,
 			Glob:    func(string) ([]string, error) { return nil, nil },
-			Network: func() (ipsec.Network, error) { return m.links, nil },
+			Network: func() (ipsec.Network, error) { return m.links, nil }, Kernel: &charontest.Kernel{},
 			Reasons: reason.Open(filepath.Join(m.run, "reasons")), Now: func() time.Time { return m.wg.Time },
 		}),
 		nat.New(m.nat.Config()),

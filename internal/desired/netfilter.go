@@ -19,6 +19,9 @@ type Netfilter struct {
 	Inner []string `json:"inner,omitempty"`
 	// InnerIPsec does so for what policies of IPsec protect.
 	InnerIPsec []Inner `json:"inner_ipsec,omitempty"`
+	// Link is that by which protected traffic leaves where no policy of the kernel takes
+	// it; see Through.
+	Link string `json:"link,omitempty"`
 }
 
 // IsZero reports whether the node needs no rule at all; such a node needs no iptables.

@@ -24,6 +24,8 @@ type checker struct {
 	h    *snapshot
 	w    *wanted
 	errs []error
+	// filed are the connections of swanctl's other files: a unit loads them anew.
+	filed map[string]bool
 }
 
 // Check implements backend.Backend.
@@ -35,7 +37,7 @@ func (b *Backend) Check(ctx context.Context, in backend.Input) error {
 	if err != nil {
 		return err
 	}
-	c := &checker{Backend: b, in: in}
+	c := &checker{Backend: b, in: in, filed: map[string]bool{}}
 	if !in.Want.IPsec.IsZero() {
 		c.checkDaemon(state)
 	}
@@ -52,6 +54,7 @@ func (b *Backend) Check(ctx context.Context, in backend.Input) error {
 	c.checkLinks()
 	c.checkLoaded()
 	c.checkOtherFiles()
+	c.checkSettings()
 	if err := c.checkAlgorithms(ctx); err != nil {
 		return err
 	}
@@ -80,6 +83,10 @@ func (c *checker) checkDaemon(s DaemonState) {
 }
 
 func (c *checker) checkLinks() {
+	if len(c.w.Links) > 0 && !c.Kernel.Links() {
+		c.refuse("link/"+c.w.Links[0].Name, "leave `interface` out, or use a kernel with CONFIG_XFRM_INTERFACE (modprobe xfrm_interface)",
+			"this host's kernel has no XFRM interfaces")
+	}
 	d := &differ{in: c.in, w: c.w, h: c.h}
 	for _, l := range c.w.Links {
 		for _, have := range c.h.links {
@@ -138,6 +145,9 @@ func (c *checker) checkOtherFiles() {
 }
 
 func (c *checker) checkOther(path string, root *swanctl.Section) {
+	for _, name := range root.Sub("connections").Names() {
+		c.filed[name] = true
+	}
 	for part, k := range map[string]kind{"connections": kindConn, "pools": kindPool, "secrets": kindShared} {
 		for _, name := range root.Sub(part).Names() {
 			if o := c.w.objects.find(k, name); o != nil {

@@ -59,6 +59,46 @@ func TestCheck(t *testing.T) {
 		{"a foreign link", func(r *rig) { r.network.AddLink(rtnl.Link{Name: "xfrm0", Kind: "xfrm"}) },
 			func(r *rig) *desired.State { return state(net(r, "a"), link("xfrm0", 1)) },
 			"link/xfrm0: an interface of that name exists and is not vpnctl's; choose another interface in the topology, or remove it"},
+		{"a kernel without XFRM links", func(r *rig) { r.kernel.NoLinks = true },
+			func(r *rig) *desired.State { return state(net(r, "a"), link("xfrm0", 1)) },
+			"link/xfrm0: this host's kernel has no XFRM interfaces; leave `interface` out, or use a kernel with " +
+				"CONFIG_XFRM_INTERFACE (modprobe xfrm_interface)"},
+		{"a kernel without ESP", func(r *rig) { r.kernel.NoESP = true },
+			func(r *rig) *desired.State { return state(net(r, "a")) }, ""},
+		{"a kernel without ESP, and what charon cannot do", func(r *rig) { r.kernel.NoESP, r.kernel.NoTun = true, true },
+			func(r *rig) *desired.State {
+				return state(net(r, "a", withChild("b"), func(c *desired.Connection) {
+					c.IfID = 7
+					c.Children[0].Protocol, c.Children[0].Proposals, c.Children[1].Mode = "ah", []string{"sha256"}, "transport"
+				}))
+			},
+			"daemon/charon-systemd: this host's kernel has no ESP, and charon's own (kernel-libipsec) needs /dev/net/tun; " +
+				"give the container /dev/net/tun\n" +
+				"ipsec/a: this host's kernel has no ESP, and charon's own (kernel-libipsec) has no XFRM interfaces; " +
+				"leave `interface` out, or use a kernel with ESP\n" +
+				"ipsec/a/child/a: this host's kernel has no ESP, and charon's own (kernel-libipsec) has no AH; " +
+				"use protocol: esp, or a kernel with AH\n" +
+				"ipsec/a/child/b: this host's kernel has no ESP, and charon's own (kernel-libipsec) does tunnel mode only; " +
+				"use mode: tunnel, or a kernel with ESP"},
+		{"a kernel without ESP, the plugin missing", func(r *rig) { r.kernel.NoESP, r.plugins = true, nil },
+			func(r *rig) *desired.State { return state(net(r, "a")) },
+			"daemon/charon-systemd: charon has no plugin kernel-libipsec, and this host's kernel has no ESP; apt install libcharon-extra-plugins"},
+		{"kernel-libipsec beside a kernel with ESP", func(r *rig) {
+			r.files.Put("/etc/strongswan.d/vpnctl.conf", "charon { plugins { kernel-libipsec { load = yes } } }", 0o644)
+			r.charon.Restart()
+			_ = r.files.Remove("/etc/strongswan.d/vpnctl.conf")
+		}, func(r *rig) *desired.State { return state(net(r, "a")) },
+			"daemon/charon-systemd: charon has loaded kernel-libipsec on a host whose kernel has ESP itself; " +
+				"set load = no in /etc/strongswan.d/charon/kernel-libipsec.conf and restart charon"},
+		{"a restart, and a foreign connection that no file has", func(r *rig) { r.charon.Condition.Systemd = true; r.charon.Load("theirs", "x", "y") },
+			func(r *rig) *desired.State { return state(dialIn(r, false)) },
+			"ipsec/theirs: charon has to be restarted for its plugins, and would lose that connection, which is not vpnctl's; " +
+				"unload it, or restart charon with /etc/strongswan.d/vpnctl.conf in place"},
+		{"a restart, and a foreign connection that a file has", func(r *rig) {
+			r.charon.Condition.Systemd = true
+			r.charon.Load("theirs", "x", "y")
+			r.files.Put("/etc/swanctl/conf.d/theirs.conf", "connections { theirs { version = 2 } }", 0o644)
+		}, func(r *rig) *desired.State { return state(dialIn(r, false)) }, ""},
 		{"algorithms", func(*rig) {}, func(r *rig) *desired.State {
 			return state(net(r, "a", proposals("aes128-sha256-x25519", "aes128-sha256-modp2048"), esp("chacha20poly1305")))
 		}, "ipsec/a: proposals: the running charon has no plugin for x25519 (CURVE_25519); " +

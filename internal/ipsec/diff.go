@@ -16,7 +16,9 @@ type differ struct {
 	w     *wanted
 	h     *snapshot
 	start bool // charon is started on the way
-	steps []backend.Step
+	// restarts says that it is restarted, which ends all SAs.
+	restarts bool
+	steps    []backend.Step
 
 	touched map[string]bool // keys that are loaded or unloaded
 	closing []closing
@@ -29,6 +31,7 @@ type differ struct {
 func diff(w *wanted, h *snapshot, in backend.Input) []backend.Step {
 	d := &differ{in: in, w: w, h: h, touched: map[string]bool{}}
 	d.startDaemon()
+	d.restartDaemon()
 	d.links()
 	for _, k := range kinds {
 		for _, o := range w.objects.of(k) {

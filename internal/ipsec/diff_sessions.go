@@ -91,8 +91,13 @@ func (d *differ) sessions() {
 	if due := (&closings{all}).due(false); len(due) > 0 {
 		want = &closings{due}
 	}
-	if len(d.again) > 0 {
-		d.step(backend.PhaseFree, backend.Op{Kind: opRestore, From: &children{d.again}})
+	switch restore := (backend.Op{Kind: opRestore, From: &children{d.again}}); {
+	case len(d.again) == 0:
+	case d.restarts:
+		// Ahead of the step by whose undo charon starts anew.
+		d.steps = slices.Insert(d.steps, 0, backend.Step{Phase: backend.PhaseMemory, Op: restore})
+	default:
+		d.step(backend.PhaseFree, restore)
 	}
 	d.steps = append(d.steps, remember(backend.PhaseMemory, closingMemory, pending, want, equalClosings(pending, want))...)
 	if len(all) > 0 {

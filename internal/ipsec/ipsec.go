@@ -36,6 +36,8 @@ type Config struct {
 	Daemon Daemon
 	// Files are the host's.
 	Files host.Tree
+	// Kernel tells what the kernel can do.
+	Kernel Kernel
 	// Glob lists files by a pattern.
 	Glob func(pattern string) ([]string, error)
 	// Network opens the host's links and routes.
@@ -71,6 +73,9 @@ func New(c Config) *Backend {
 	}
 	if c.Glob == nil {
 		c.Glob = filepath.Glob
+	}
+	if c.Kernel == nil {
+		c.Kernel = newLive()
 	}
 	if c.Network == nil {
 		c.Network = func() (Network, error) { return rtnl.Open("") }

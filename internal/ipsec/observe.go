@@ -36,6 +36,7 @@ type snapshot struct {
 	shared   []string
 	keys     []string
 	pools    map[string]pool
+	plugins  []string
 	sas      []ikeSA
 	// known are the fingerprints of what charon has of ours.
 	known map[string]string
@@ -84,6 +85,9 @@ func (b *Backend) observeCharon(ctx context.Context, h *snapshot, in backend.Inp
 func (c *client) observe(ctx context.Context, h *snapshot) error {
 	var err error
 	if h.identity, err = c.identity(ctx); err != nil {
+		return err
+	}
+	if h.plugins, err = c.plugins(ctx); err != nil {
 		return err
 	}
 	if h.conns, err = c.conns(ctx); err != nil {
@@ -141,7 +145,7 @@ func (b *Backend) observeFiles(in backend.Input) (holding, error) {
 	}
 	creds := map[string][]byte{}
 	for _, p := range append(b.secretFiles(nil).Owned(in.Memory), b.certFiles().Owned(in.Memory)...) {
-		if p == confFile {
+		if p == confFile || p == settingsFile {
 			continue
 		}
 		f, err := b.Files.Read(p)

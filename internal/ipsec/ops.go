@@ -17,6 +17,7 @@ const (
 	opInitiate = "ipsec.initiate"
 	opRestore  = "ipsec.restore"
 	opDaemon   = "ipsec.daemon"
+	opRestart  = "ipsec.restart"
 	opLink     = "ipsec.link"
 	opRoutes   = "ipsec.routes"
 )
@@ -33,6 +34,7 @@ func (b *Backend) Handlers() map[string]backend.Handler {
 		// up to nothing, so that only its undo does something, once the loads are undone.
 		opRestore: backend.Handle(b.applyInitiate),
 		opDaemon:  backend.Handle(b.applyDaemon),
+		opRestart: backend.Handle(b.applyRestart),
 		opLink:    backend.Handle(b.applyLink),
 		opRoutes:  backend.Handle(b.applyRoutes),
 	}

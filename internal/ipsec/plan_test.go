@@ -172,11 +172,14 @@ plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
 			func(r *rig) *desired.State { return state(net(r, "a")) },
 			func(r *rig) { r.charon.Kill() },
 			func(r *rig) *desired.State { return state(net(r, "a")) }, `
++ file/etc/strongswan.d/vpnctl.conf
+    content: sha256 29165b53d58b
+    mode: 0644
 + daemon/charon-systemd
     started_by: vpnctl
 ~ ipsec/a
     loaded: no -> yes
-plan: 1 to create, 1 to update, 0 to delete; 0 disruptive
+plan: 2 to create, 1 to update, 0 to delete; 0 disruptive
 `, "load-shared ike-a, load-conn a, initiate a/a"},
 		{"charon restarted by its unit",
 			func(r *rig) *desired.State { return state(net(r, "a"), roadwarriors(r, "10.99.0.0/24", "alice")) },

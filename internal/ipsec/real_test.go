@@ -19,6 +19,7 @@ import (
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/host"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
+	"github.com/vpnctl/vpnctl/internal/ipsec/charontest"
 	"github.com/vpnctl/vpnctl/internal/lab"
 	"github.com/vpnctl/vpnctl/internal/plan"
 	"github.com/vpnctl/vpnctl/internal/secret"
@@ -55,6 +56,7 @@ type job struct {
 	Undo          bool // apply, and undo it
 	Dry           bool // only plan
 	Watch         bool // no apply, but watch until there is a reason
+	Libipsec      bool // as on a kernel without ESP
 
 	Plan string
 	Rows []backend.Tunnel
@@ -66,7 +68,8 @@ func (j *job) run(ctx context.Context) error {
 	for _, text := range j.Secrets {
 		v.put(text)
 	}
-	b := ipsec.New(ipsec.Config{Secrets: v})
+	c := ipsec.Config{Secrets: v, Kernel: &charontest.Kernel{NoESP: j.Libipsec}} // whatever this one has
+	b := ipsec.New(c)
 	in := backend.Input{Want: j.Want, Applied: j.Applied, Memory: j.Memory, Secrets: v}
 	var err error
 	if j.Watch {
@@ -154,6 +157,8 @@ type gateway struct {
 	secrets vault
 	memory  backend.Memory
 	applied *desired.State
+	// libipsec says that its kernel has no ESP.
+	libipsec bool
 }
 
 // slim leaves out what no test here needs: charon starts in a third of the time.
@@ -177,6 +182,7 @@ func newGateway(t *testing.T, h *lab.Host, secrets vault) *gateway {
 // do does a job in a process of the host.
 func (g *gateway) do(j job) job {
 	g.t.Helper()
+	j.Libipsec = g.libipsec
 	j.Applied, j.Memory, j.Secrets = g.applied, g.memory, map[secret.ID]string{}
 	for id, v := range g.secrets {
 		j.Secrets[id] = string(v.Reveal())

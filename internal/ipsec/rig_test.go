@@ -54,6 +54,8 @@ type rig struct {
 	charon  *charontest.Charon
 	files   *hosttest.Files
 	network *charontest.Network
+	kernel  *charontest.Kernel
+	plugins []string // of charon that are installed
 	reasons *reason.Store
 	secrets vault
 	memory  backend.Memory
@@ -71,7 +73,8 @@ type entry struct {
 
 func newRig(t testing.TB) *rig {
 	r := &rig{
-		t: t, charon: charontest.New(), files: &hosttest.Files{}, network: &charontest.Network{},
+		t: t, charon: charontest.New(), files: &hosttest.Files{}, network: &charontest.Network{}, kernel: &charontest.Kernel{},
+		plugins: []string{"resolve", "kernel-libipsec"},
 		reasons: reason.Open(path.Join(t.TempDir(), "reasons")), secrets: vault{}, memory: backend.Memory{},
 		now: time.Date(2026, 11, 25, 4, 0, 0, 0, time.UTC),
 	}
@@ -86,7 +89,7 @@ func newRig(t testing.TB) *rig {
 func (r *rig) backend() *ipsec.Backend {
 	return ipsec.New(ipsec.Config{
 		Secrets: r.secrets, Dial: r.charon.Dial, Listen: r.charon.Listen, Daemon: r.charon, Files: r.files, Glob: r.glob,
-		Network: func() (ipsec.Network, error) { return r.network, nil },
+		Network: func() (ipsec.Network, error) { return r.network, nil }, Kernel: r.kernel,
 		Reasons: r.reasons, Now: func() time.Time { return r.now },
 	})
 }
@@ -105,7 +108,11 @@ func (r *rig) backendWithout() *ipsec.Backend {
 type nobody struct{ ipsec.Daemon }
 
 func (r *rig) glob(pattern string) (paths []string, err error) {
-	for _, p := range r.files.Paths() {
+	all := r.files.Paths()
+	for _, name := range r.plugins {
+		all = append(all, "/usr/lib/ipsec/plugins/libstrongswan-"+name+".so")
+	}
+	for _, p := range all {
 		if ok, _ := path.Match(pattern, p); ok {
 			paths = append(paths, p)
 		}

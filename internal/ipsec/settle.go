@@ -22,11 +22,13 @@ type wanted struct {
 	// leftover are pools that are not wanted any more and cannot go while somebody has an
 	// address of them.
 	leftover map[string]bool
+	// settings are what charon itself has to be told.
+	settings *settings
 }
 
 // settle turns the desired state into one that can be compared with the host.
 func (b *Backend) settle(in backend.Input, h *snapshot) (*wanted, error) {
-	w := &wanted{IPsec: settlePools(&in.Want.IPsec, h), leftover: map[string]bool{}}
+	w := &wanted{IPsec: settlePools(b.waken(&in.Want.IPsec), h), leftover: map[string]bool{}}
 	w.Connections = settleAddrs(w.Connections, h, in.Options.Boot)
 	reveal := func(id secret.ID) ([]byte, error) {
 		v, err := in.Secrets.Value(id)
@@ -50,6 +52,7 @@ func (b *Backend) settle(in backend.Input, h *snapshot) (*wanted, error) {
 	}
 	w.objects = hold(root, creds, in.Secrets)
 	w.findLeftover(h)
+	b.settleSettings(in, w, h)
 	return w, nil
 }
 

@@ -166,6 +166,24 @@ func bypass(name, ts string) func(i *desired.IPsec) {
 	}
 }
 
+// dialIn is a node that logs in at a server.
+func dialIn(r *rig, useDNS bool) func(i *desired.IPsec) {
+	return func(i *desired.IPsec) {
+		i.Connections = append(i.Connections, desired.Connection{
+			Name: "dial", Origin: "ipsec/dial", Version: 2, RemoteAddrs: []string{"203.0.113.1"}, VIPs: []string{"0.0.0.0"},
+			Local:  desired.Auth{Method: "eap-mschapv2", ID: "alice", EAPID: "alice"},
+			Remote: desired.Auth{Method: "psk", ID: "gw1"}, UseDNS: useDNS,
+			Children: []desired.Child{{
+				Name: "dial", RemoteTS: []string{"10.10.0.0/16"}, Mode: "tunnel", Protocol: "esp", Hold: "none",
+				Initiate: desired.InitiateFirst, DPDAction: "restart",
+			}},
+		})
+		i.Secrets = append(i.Secrets,
+			desired.CharonSecret{Name: "eap-alice", Kind: "eap", Owners: []string{"alice"}, Secret: r.secrets.put("password of alice"), User: "alice"},
+			desired.CharonSecret{Name: "ike-dial", Kind: "ike", Owners: []string{"alice", "gw1"}, Secret: r.secrets.put("psk of dial")})
+	}
+}
+
 // named is a state with a name for messages.
 type named struct {
 	name string
@@ -227,6 +245,9 @@ func (r *rig) states() []named {
 		{"two links", state(net(r, "a", routeBased), link("xfrm0", 7, "10.14.0.0/24"), link("xfrm1", 9))},
 		{"with a route", state(net(r, "a"), selectorRoute("10.14.0.0/24"))},
 		{"with routes", state(net(r, "a"), selectorRoute("10.14.0.0/24"), selectorRoute("fd14::/64"))},
+		{"client", state(dialIn(r, false))},
+		{"client and tunnel", state(net(r, "a"), dialIn(r, false))},
+		{"client with resolvers", state(net(r, "a"), dialIn(r, true))},
 		{"with a bypass", state(net(r, "a"), bypass("vpnctl-bypass-a", "10.10.0.0/24"))},
 		{"with another bypass", state(net(r, "a"), bypass("vpnctl-bypass-a", "10.10.0.0/16"))},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ func (b *Backend) Status(ctx context.Context, in backend.Input) ([]backend.Tunne
 	if in.Want.IPsec.IsZero() {
 		return nil, nil
 	}
-	s := &status{in: in, now: b.Now()}
+	s := &status{in: in, now: b.Now(), userspace: b.userspace(&in.Want.IPsec)}
 	var err error
 	if s.reasons, err = b.Reasons.All(); err != nil {
 		return nil, err
@@ -27,8 +28,9 @@ func (b *Backend) Status(ctx context.Context, in backend.Input) ([]backend.Tunne
 		return nil, err
 	}
 	var rows []backend.Tunnel
-	for i := range in.Want.IPsec.Connections {
-		rows = append(rows, s.rows(&in.Want.IPsec.Connections[i])...)
+	want := b.waken(&in.Want.IPsec)
+	for i := range want.Connections {
+		rows = append(rows, s.rows(&want.Connections[i])...)
 	}
 	return rows, nil
 }
@@ -38,9 +40,11 @@ type status struct {
 	in      backend.Input
 	now     time.Time
 	running bool
-	conns   map[string]loadedConn
-	sas     []ikeSA
-	reasons map[reason.Key]reason.Reason
+	// userspace says that charon encrypts itself.
+	userspace bool
+	conns     map[string]loadedConn
+	sas       []ikeSA
+	reasons   map[reason.Key]reason.Reason
 }
 
 // live asks charon, if there is one.
@@ -57,6 +61,11 @@ func (b *Backend) live(ctx context.Context, s *status) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
+	plugins, err := c.plugins(ctx)
+	if err != nil {
+		return err
+	}
+	s.userspace = slices.Contains(plugins, pluginLibipsec)
 	if s.conns, err = c.conns(ctx); err != nil {
 		return err
 	}
@@ -88,9 +97,12 @@ func (s *status) rows(conn *desired.Connection) []backend.Tunnel {
 }
 
 // bare is what a row says without an SA.
-func bare(conn *desired.Connection, c *desired.Child) backend.Tunnel {
+func (s *status) bare(conn *desired.Connection, c *desired.Child) backend.Tunnel {
 	t := backend.Tunnel{
 		Protocol: backend.IPsec, Name: conn.Name, Child: c.Name, Backend: "kernel", Addresses: c.RemoteTS,
+	}
+	if s.userspace {
+		t.Backend, t.Interface = "libipsec", libipsecLink
 	}
 	if conn.Remote.ID != "%any" {
 		t.Peer = conn.Remote.ID
@@ -103,7 +115,7 @@ func bare(conn *desired.Connection, c *desired.Child) backend.Tunnel {
 
 // up is the row of a live SA.
 func (s *status) up(conn *desired.Connection, c *desired.Child, sa *ikeSA, child *childSA) backend.Tunnel {
-	t := bare(conn, c)
+	t := s.bare(conn, c)
 	t.State, t.User, t.Peer = backend.Up, sa.user(), sa.RemoteID
 	t.Local, t.Remote = endpoint(sa.LocalHost, sa.LocalPort), endpoint(sa.RemoteHost, sa.RemotePort)
 	t.Addresses = child.RemoteTS
@@ -133,7 +145,7 @@ const firstAttempt = 30 * time.Second
 
 // down is the row of a child without SA.
 func (s *status) down(conn *desired.Connection, c *desired.Child) backend.Tunnel {
-	t := bare(conn, c)
+	t := s.bare(conn, c)
 	why, failed := s.reasons[reason.Key{Connection: conn.Name, Child: c.Name}]
 	_, loaded := s.conns[conn.Name]
 	switch {

@@ -38,6 +38,9 @@ func TestStatus(t *testing.T) {
 		{"waits for the other", nil, func(r *rig) *desired.State {
 			return state(net(r, "a", initiate(desired.InitiateNever)))
 		}, nil, []string{"a/a idle"}},
+		{"a trap, and a charon that tells nobody of traffic", func(r *rig) { r.kernel.NoESP = true }, func(r *rig) *desired.State {
+			return state(net(r, "a", initiate(desired.InitiateNever)))
+		}, nil, []string{"a/a connecting"}},
 		{"a trap whose negotiation failed", nil, func(r *rig) *desired.State {
 			return state(net(r, "a", initiate(desired.InitiateNever)))
 		}, func(r *rig) {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/plan"
 )
 
@@ -37,6 +38,9 @@ func TestWalk(t *testing.T) {
 		}
 		r.apply(s.State)
 		fresh := r.again()
+		if r.memory.Get("ipsec/daemon", new(ipsec.DaemonSetup)) {
+			fresh.charon.Kill() // so that it is vpnctl's there, too
+		}
 		fresh.apply(s.State)
 		if s.IPsec.IsZero() {
 			// It runs where somebody else started it.
@@ -160,6 +164,9 @@ func TestCutOff(t *testing.T) {
 			}
 			r.apply(to.State)
 			fresh := base.again()
+			if r.memory.Get("ipsec/daemon", new(ipsec.DaemonSetup)) {
+				fresh.charon.Kill()
+			}
 			fresh.apply(to.State)
 			r.bringUp(to.State)
 			fresh.bringUp(to.State)

@@ -75,8 +75,9 @@ type keptUp struct {
 
 func newWatcher(b *Backend, s *backend.Shift) *watcher {
 	w := &watcher{Backend: b, shift: s, words: map[string]*Words{}}
-	for i := range s.Want.IPsec.Connections {
-		conn := &s.Want.IPsec.Connections[i]
+	want := b.waken(&s.Want.IPsec)
+	for i := range want.Connections {
+		conn := &want.Connections[i]
 		if conn.Server || !slices.ContainsFunc(conn.RemoteAddrs, func(a string) bool { return a != "%any" }) {
 			continue
 		}

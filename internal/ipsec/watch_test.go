@@ -43,7 +43,7 @@ func (r *rig) watch(want *desired.State) *guard {
 	g := &guard{rig: r}
 	b := ipsec.New(ipsec.Config{
 		Secrets: r.secrets, Dial: r.charon.Dial, Listen: r.charon.Listen, Daemon: r.charon, Files: r.files, Glob: r.glob,
-		Network: func() (ipsec.Network, error) { return r.network, nil }, Reasons: r.reasons,
+		Network: func() (ipsec.Network, error) { return r.network, nil }, Reasons: r.reasons, Kernel: r.kernel,
 		Pace: ipsec.Pace{Look: time.Millisecond, Second: 5 * time.Millisecond, First: 2 * time.Millisecond, Most: 8 * time.Millisecond},
 	})
 	ctx, cancel := context.WithCancel(context.Background())

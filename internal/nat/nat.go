@@ -20,6 +20,7 @@ type Backend struct {
 	programs  Programs
 	kernel    Kernel
 	conntrack Conntrack
+	link      func(want *desired.State) string
 	pace      time.Duration
 	found     map[Family]tools
 }
@@ -36,14 +37,20 @@ type Config struct {
 	Programs  Programs
 	Kernel    Kernel
 	Conntrack Conntrack
+	// Link is the link by which IPsec leaves where charon encrypts itself, "" where the
+	// kernel does; nil is nowhere.
+	Link func(want *desired.State) string
 	// Pace is how long Watch waits between two looks; zero is ten seconds.
 	Pace time.Duration
 }
 
 // New returns a Backend for the real host, apart from what c replaces.
 func New(c Config) *Backend {
-	b := &Backend{runner: c.Runner, programs: c.Programs, kernel: c.Kernel, conntrack: c.Conntrack,
+	b := &Backend{runner: c.Runner, programs: c.Programs, kernel: c.Kernel, conntrack: c.Conntrack, link: c.Link,
 		pace: cmp.Or(c.Pace, 10*time.Second), found: make(map[Family]tools)}
+	if b.link == nil {
+		b.link = func(*desired.State) string { return "" }
+	}
 	if b.runner == nil {
 		b.runner = host.System{}
 	}
@@ -145,7 +152,7 @@ func (b *Backend) wanted(in backend.Input, f Family, out map[Family]string) rend
 	if f == IPv6 && !b.kernel.HasIPv6() {
 		return nil
 	}
-	return render(&in.Want.Netfilter, nodeOf(in), f, func(f Family) string { return out[f] })
+	return render(in.Want.Netfilter.Through(b.link(in.Want)), nodeOf(in), f, func(f Family) string { return out[f] })
 }
 
 // concerns reports whether a family's rules have to be looked at: some are wanted, or

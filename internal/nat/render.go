@@ -26,13 +26,14 @@ type renderer struct {
 	family Family
 	node   string
 	egress egress
+	link   string // see desired.Netfilter
 	tables rendered
 }
 
 // render turns the desired state into the tables of one family, none of which is empty.
 // The order of the rules is that of the desired state, which is sorted.
 func render(n *desired.Netfilter, node string, f Family, out egress) rendered {
-	r := &renderer{family: f, node: node, egress: out, tables: make(rendered)}
+	r := &renderer{family: f, node: node, egress: out, link: n.Link, tables: make(rendered)}
 	r.guards(n.Guards)
 	for _, e := range n.Exempts {
 		r.exemptPair(e)
@@ -105,8 +106,13 @@ func (r *renderer) out(name string) (string, bool) {
 // keeps everybody else's MASQUERADE away, which a condition on our own rule would not.
 func (r *renderer) exempt() {
 	if _, done := r.tables["nat"]; !done {
-		r.add("nat", "POSTROUTING", "nat/"+r.node+"/exempt/ipsec",
-			rule{"policy --dir": "out", "policy --pol": "ipsec", optJump: "ACCEPT"})
+		one := rule{optJump: "ACCEPT"}
+		if r.link == "" {
+			policy(one, "out")
+		} else {
+			one[optOut] = quote(r.link)
+		}
+		r.add("nat", "POSTROUTING", "nat/"+r.node+"/exempt/ipsec", one)
 	}
 }
 

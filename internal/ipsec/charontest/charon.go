@@ -42,6 +42,7 @@ type Charon struct {
 	shared  map[string]*vici.Message
 	certs   map[string]bool
 	keys    map[string]string
+	plugins []string
 	sas     []*SA
 	calls   []string
 	ears    map[chan ipsec.Event]bool
@@ -86,10 +87,33 @@ func (c *Charon) reset() {
 	c.conns, c.pools = map[string]*vici.Message{}, map[string]*vici.Message{}
 	c.shared, c.certs = map[string]*vici.Message{}, map[string]bool{}
 	c.keys, c.sas = map[string]string{}, nil
+	c.plugins = c.configured()
 	for ear := range c.ears {
 		close(ear)
 	}
 	c.ears = map[chan ipsec.Event]bool{}
+}
+
+// configured are the plugins that the settings ask for, beside a few of the package's.
+func (c *Charon) configured() []string {
+	plugins := []string{"kernel-netlink", "resolve", "vici"}
+	if c.Files == nil {
+		return plugins
+	}
+	f, err := c.Files.Read("/etc/strongswan.d/vpnctl.conf")
+	root, parseErr := swanctl.Parse(f.Data)
+	if err != nil || parseErr != nil {
+		return plugins
+	}
+	section := root.Sub("charon").Sub("plugins")
+	for _, name := range section.Names() {
+		plugins = slices.DeleteFunc(plugins, func(p string) bool { return p == name })
+		if section.Sub(name).Values["load"] == "yes" {
+			plugins = append(plugins, name)
+		}
+	}
+	slices.Sort(plugins)
+	return plugins
 }
 
 // Listen hands on what is said, as ipsec.Listen does.
@@ -255,6 +279,13 @@ func (c *Charon) Disconnect(user string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sas = slices.DeleteFunc(c.sas, func(sa *SA) bool { return sa.User == user })
+}
+
+// Plugins are those that it has loaded, sorted.
+func (c *Charon) Plugins() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.plugins)
 }
 
 // SAs are the live ones.

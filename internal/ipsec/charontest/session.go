@@ -41,7 +41,7 @@ func (s *session) Call(_ context.Context, command string, in *vici.Message) (*vi
 	}
 	switch command {
 	case "stats":
-		return message("uptime", message("since", fmt.Sprintf("start %d", s.start))), nil
+		return message("uptime", message("since", fmt.Sprintf("start %d", s.start)), "plugins", s.plugins), nil
 	case "get-shared":
 		return message("keys", sorted(s.shared)), nil
 	case "get-keys":
