@@ -87,11 +87,11 @@ func (live) DefaultRoutes(ours []string) (map[Family]string, error) {
 // tracked is the Conntrack of the real host.
 type tracked struct{}
 
-func (tracked) Count(_ context.Context, sources []netip.Prefix) ([]int, error) {
-	counts := make([]int, len(sources))
-	err := translated(sources, func(_ *conntrack.Conn, flow conntrack.Flow) error {
-		for i, p := range sources {
-			if p.Contains(flow.TupleOrig.IP.SourceAddress) {
+func (tracked) Count(_ context.Context, flows []Flow) ([]int, error) {
+	counts := make([]int, len(flows))
+	err := translated(flows, func(_ *conntrack.Conn, running conntrack.Flow) error {
+		for i, f := range flows {
+			if f.Contains(ends(running)) {
 				counts[i]++
 			}
 		}
@@ -100,33 +100,38 @@ func (tracked) Count(_ context.Context, sources []netip.Prefix) ([]int, error) {
 	return counts, err
 }
 
-func (tracked) End(_ context.Context, sources []netip.Prefix) error {
-	return translated(sources, func(c *conntrack.Conn, flow conntrack.Flow) error {
-		if err := c.Delete(flow); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("ending translation from %s: %w", flow.TupleOrig.IP.SourceAddress, err)
+func (tracked) End(_ context.Context, flows []Flow) error {
+	return translated(flows, func(c *conntrack.Conn, running conntrack.Flow) error {
+		if err := c.Delete(running); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("ending translation from %s: %w", running.TupleOrig.IP.SourceAddress, err)
 		}
 		return nil
 	})
 }
 
-// translated calls fn for the running connections from the given sources whose source
-// is rewritten.
-func translated(sources []netip.Prefix, fn func(*conntrack.Conn, conntrack.Flow) error) error {
+// ends are a connection's two ends as whoever began it sees them.
+func ends(running conntrack.Flow) (source, dest netip.Addr) {
+	return running.TupleOrig.IP.SourceAddress, running.TupleOrig.IP.DestinationAddress
+}
+
+// translated calls fn for the running connections of the given flows whose source is
+// rewritten.
+func translated(flows []Flow, fn func(*conntrack.Conn, conntrack.Flow) error) error {
 	c, err := conntrack.Dial(nil)
 	if err != nil {
 		return fmt.Errorf("opening conntrack: %w", err)
 	}
 	defer func() { _ = c.Close() }()
-	flows, err := c.Dump(nil)
+	all, err := c.Dump(nil)
 	if err != nil {
 		return fmt.Errorf("reading conntrack: %w", err)
 	}
-	for _, flow := range flows {
-		from := flow.TupleOrig.IP.SourceAddress
-		if !flow.Status.SrcNAT() || !slices.ContainsFunc(sources, func(p netip.Prefix) bool { return p.Contains(from) }) {
+	for _, running := range all {
+		source, dest := ends(running)
+		if !running.Status.SrcNAT() || !slices.ContainsFunc(flows, func(f Flow) bool { return f.Contains(source, dest) }) {
 			continue
 		}
-		if err := fn(c, flow); err != nil {
+		if err := fn(c, running); err != nil {
 			return err
 		}
 	}

@@ -209,6 +209,26 @@ plan: 1 to create, 0 to update, 0 to delete; 0 disruptive
 plan: 0 to create, 0 to update, 1 to delete; 1 disruptive
 `,
 		},
+		"running connections that IPsec takes over": {
+			first: nats(masquerade("10.10.0.0/16", "ens224")),
+			drift: func(h *nattest.Host) {
+				to := func(dest string) nattest.Flow {
+					f := flow("10.10.0.1", true)
+					f.Dest = netip.MustParseAddr(dest)
+					return f
+				}
+				h.Flows = []nattest.Flow{to("10.14.0.1"), to("10.14.0.2"), to("192.0.2.9")}
+			},
+			then: state(desired.Netfilter{
+				Masquerades: []desired.Masquerade{masquerade("10.10.0.0/16", "ens224")},
+				Exempts:     []desired.Exempt{{Object: "nat/linux2/exempt/hq", Source: prefix("10.10.0.0/16"), Dest: prefix("10.14.0.0/16")}},
+			}),
+			want: `+ nat/linux2/exempt/hq
+    nat/POSTROUTING: -s 10.10.0.0/16 -d 10.14.0.0/16 -j ACCEPT
+    ! ends 2 translated connections of 10.10.0.0/16 to 10.14.0.0/16
+plan: 1 to create, 0 to update, 0 to delete; 1 disruptive
+`,
+		},
 		"running connections that a wider rule goes on to translate": {
 			first: nats(masquerade("10.0.0.0/16", "ens224")),
 			drift: func(h *nattest.Host) { h.Flows = []nattest.Flow{flow("10.0.0.1", true)} },

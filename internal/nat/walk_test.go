@@ -313,7 +313,7 @@ func TestFlush(t *testing.T) {
 	if diff := cmp.Diff(want, left); diff != "" {
 		t.Error(diff)
 	}
-	if err := nat.New(m.Config()).Handlers()["nat.flush"].Apply(context.Background(), nil, &nat.Flush{Sources: []netip.Prefix{prefix("::/0")}}); err != nil {
+	if err := nat.New(m.Config()).Handlers()["nat.flush"].Apply(context.Background(), nil, &nat.Flush{Flows: []nat.Flow{{Source: prefix("::/0")}}}); err != nil {
 		t.Fatal(err)
 	}
 	if len(m.Flows) != len(want) {

@@ -14,8 +14,8 @@ import (
 
 // Flow is one running connection.
 type Flow struct {
-	Source     netip.Addr
-	Translated bool
+	Source, Dest netip.Addr
+	Translated   bool
 }
 
 var (
@@ -65,11 +65,11 @@ func (h *Host) DefaultRoutes(ours []string) (map[nat.Family]string, error) {
 }
 
 // Count implements nat.Conntrack.
-func (h *Host) Count(_ context.Context, sources []netip.Prefix) ([]int, error) {
-	counts := make([]int, len(sources))
-	for _, flow := range h.Flows {
-		for i, p := range sources {
-			if flow.Translated && p.Contains(flow.Source) {
+func (h *Host) Count(_ context.Context, flows []nat.Flow) ([]int, error) {
+	counts := make([]int, len(flows))
+	for _, running := range h.Flows {
+		for i, f := range flows {
+			if running.Translated && f.Contains(running.Source, running.Dest) {
 				counts[i]++
 			}
 		}
@@ -78,14 +78,14 @@ func (h *Host) Count(_ context.Context, sources []netip.Prefix) ([]int, error) {
 }
 
 // End implements nat.Conntrack.
-func (h *Host) End(_ context.Context, sources []netip.Prefix) error {
+func (h *Host) End(_ context.Context, flows []nat.Flow) error {
 	if h.Fault != nil {
-		if err := h.Fault(fmt.Sprintf("conntrack -D -s %v", sources)); err != nil {
+		if err := h.Fault(fmt.Sprintf("conntrack -D -s %v", flows)); err != nil {
 			return err
 		}
 	}
-	h.Flows = slices.DeleteFunc(slices.Clone(h.Flows), func(f Flow) bool {
-		return f.Translated && slices.ContainsFunc(sources, func(p netip.Prefix) bool { return p.Contains(f.Source) })
+	h.Flows = slices.DeleteFunc(slices.Clone(h.Flows), func(running Flow) bool {
+		return running.Translated && slices.ContainsFunc(flows, func(f nat.Flow) bool { return f.Contains(running.Source, running.Dest) })
 	})
 	return nil
 }
