@@ -49,6 +49,8 @@ type Connection struct {
 	Children   []Child        `json:"children"`        // sorted by name
 	// Server is true where anybody with credentials dials in.
 	Server bool `json:"server,omitempty"`
+	// Clients are the nodes that dial in, on a server: one that is no more loses its SAs.
+	Clients []DialIn `json:"clients,omitempty"` // sorted by node
 	// FailClosed: what the children protect never leaves in clear (see Guard).
 	FailClosed bool `json:"fail_closed,omitempty"`
 	// UseDNS and DefaultRoute are a client's wishes; both default false. Without
@@ -56,6 +58,12 @@ type Connection struct {
 	// to carry everything.
 	UseDNS       bool `json:"use_dns,omitempty"`
 	DefaultRoute bool `json:"default_route,omitempty"`
+}
+
+// DialIn is a node that dials a server, and what it authenticates as.
+type DialIn struct {
+	Node string `json:"node"`
+	ID   string `json:"id"`
 }
 
 // Auth is one round of authentication of one end: local or remote.

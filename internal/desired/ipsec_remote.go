@@ -23,6 +23,9 @@ func (b *ipsecBuilder) server(c *topology.Connection) {
 		// Not every client that logs in by name asks for the certificate.
 		t.setDefault("send_cert", "always")
 	}
+	for _, cl := range s.Clients {
+		t.Clients = append(t.Clients, DialIn{Node: cl.Node, ID: cl.ID})
+	}
 	t.Pools = b.pools(c)
 	virtual := poolPrefixes(s)
 	for i := range c.Children {
@@ -98,7 +101,7 @@ func (b *ipsecBuilder) client(c *topology.Connection, cl *topology.Client) {
 	for i := range c.Children {
 		from := &c.Children[i]
 		ch := child(from)
-		remote := served(s, from)
+		remote := asked(s, cl, from)
 		ch.RemoteTS = selectors(remote)
 		// The link is kept up from here unless the file says otherwise. A trap would stand
 		// on the host's own address, and the traffic is to have the virtual one.
@@ -154,6 +157,25 @@ func served(s *topology.RemoteAccess, c *topology.Child) []topology.Selector {
 		all = append(all, topology.Selector{Prefix: everything(v6)})
 	}
 	return all
+}
+
+// asked are the selectors that a client asks for. Without default_route that is never
+// everything: where the server offers nothing else, it is the addresses of its clients.
+func asked(s *topology.RemoteAccess, cl *topology.Client, c *topology.Child) []topology.Selector {
+	all := served(s, c)
+	if cl.DefaultRoute {
+		return all
+	}
+	narrow := slices.DeleteFunc(slices.Clone(all), func(t topology.Selector) bool {
+		return !t.Dynamic && t.Prefix.IsValid() && t.Prefix.Bits() == 0
+	})
+	if len(narrow) > 0 || len(all) == 0 {
+		return narrow
+	}
+	for _, p := range poolPrefixes(s) {
+		narrow = append(narrow, topology.Selector{Prefix: p})
+	}
+	return narrow
 }
 
 // families are those of a server's pools, false for IPv4.

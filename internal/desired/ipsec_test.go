@@ -284,7 +284,7 @@ func TestIPsecRemoteAccess(t *testing.T) {
 	}{
 		{"server with users", remoteAccess(certs, "    pools: [10.99.0.0/24, 10.98.0.5-10.98.0.6, 'fd99::/64']\n    dns: [10.10.0.53, 'fd10::53']\n    subnets: [10.10.0.0/16]\n"+
 			"    users: {alice: {password: {value: wonder}}, 'bob@x.y': {password: {value: builder}}}\n    clients: {c: {user: alice}}\n"), "b", `
-			connection rw v2 [198.51.100.2 2001:db8::2] [%any] send_cert always pools rw-4,rw-4_2,rw-6
+			connection rw v2 [198.51.100.2 2001:db8::2] [%any] send_cert always pools rw-4,rw-4_2,rw-6 client c alice
 			  local pubkey b.example.net certs vpnctl-rw.crt
 			  remote eap-mschapv2 %any eap %any
 			  child rw tunnel esp [10.10.0.0/16] [] hold none dpd clear
@@ -324,7 +324,7 @@ func TestIPsecRemoteAccess(t *testing.T) {
 			exempt to 10.10.0.0/16
 			`},
 		{"server of everything, for certificates, in the dark", remoteAccess(certs, "    pools: [10.99.0.0/24]\n    fail_closed: true\n    dpd: {delay: 0}\n    clients: {c: {auth: {cert: {file: c.crt}, key: {file: c.key}}, default_route: true}}\n"), "b", `
-			connection rw v2 [198.51.100.2 2001:db8::2] [%any] dpd 0s pools rw-4
+			connection rw v2 [198.51.100.2 2001:db8::2] [%any] dpd 0s pools rw-4 client c c
 			  local pubkey b.example.net certs vpnctl-rw.crt
 			  remote pubkey %any cacerts vpnctl-rw.crt
 			  child rw tunnel esp [0.0.0.0/0] [] hold none dpd clear
@@ -353,6 +353,16 @@ func TestIPsecRemoteAccess(t *testing.T) {
 			credential x509ca/vpnctl-rw.crt 0644
 			exempt to 0.0.0.0/0
 			guard to 0.0.0.0/0 peer 198.51.100.2 peer 2001:db8::2
+			`},
+		{"client of a server of everything, without default route", remoteAccess(certs, "    pools: [10.99.0.0/24]\n    clients: {c: {auth: {cert: {file: c.crt}, key: {file: c.key}}}}\n"), "c", `
+			connection rw v2 [] [198.51.100.2 2001:db8::2] vips 0.0.0.0
+			  local pubkey c certs vpnctl-rw.crt
+			  remote pubkey b.example.net cacerts vpnctl-rw.crt
+			  child rw tunnel esp [] [10.99.0.0/24] hold none dpd restart initiate first
+			credential private/vpnctl-rw.key 0600
+			credential x509/vpnctl-rw.crt 0644
+			credential x509ca/vpnctl-rw.crt 0644
+			exempt to 10.99.0.0/24
 			`},
 		{"pre-shared key, opened ports", remoteAccess("{psk: {value: psk}}", "    pools: [10.99.0.0/24]\n    subnets: [10.10.0.0/16]\n    clients: {c: {}}\nfirewall: {c: {open_ports: true}}\n"), "c", `
 			connection rw v2 [] [198.51.100.2 2001:db8::2] vips 0.0.0.0

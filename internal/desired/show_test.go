@@ -256,6 +256,9 @@ func showConnection(b *strings.Builder, c *Connection) {
 			b.WriteString(name)
 		}
 	}
+	for _, d := range c.Clients {
+		fmt.Fprintf(b, " client %s %s", d.Node, d.ID)
+	}
 	b.WriteString("\n")
 	for _, a := range []struct {
 		name string

@@ -22,8 +22,9 @@ type differ struct {
 
 	touched map[string]bool // keys that are loaded or unloaded
 	closing []closing
-	up      []child // to initiate once all is loaded
-	again   []child // to initiate when all is undone
+	ended   []backend.Change // lines of those who lose their SAs with nothing else
+	up      []child          // to initiate once all is loaded
+	again   []child          // to initiate when all is undone
 }
 
 // diff compares; it reads nothing but its arguments, and equal ones give no steps. Steps
@@ -43,6 +44,7 @@ func diff(w *wanted, h *snapshot, in backend.Input) []backend.Step {
 			d.unload(key)
 		}
 	}
+	d.clients()
 	d.sessions()
 	d.records()
 	if len(d.up) > 0 {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/desired"
 )
 
 // close notes that SAs end, and returns whom it costs.
@@ -78,6 +79,33 @@ func impact(what, verb string, sessions []backend.Session) backend.Impact {
 	}
 }
 
+// clients plans the end of the SAs of nodes that dial in no more. Who has a certificate may
+// dial again: only its issuer can end that.
+func (d *differ) clients() {
+	if d.in.Applied == nil {
+		return
+	}
+	for i := range d.in.Applied.IPsec.Connections {
+		before := &d.in.Applied.IPsec.Connections[i]
+		now := d.connection(before.Name)
+		if now == nil {
+			continue // its SAs end with it
+		}
+		for _, client := range before.Clients {
+			// Another node may be the same user.
+			if slices.ContainsFunc(now.Clients, func(c desired.DialIn) bool { return c.ID == client.ID }) {
+				continue
+			}
+			c := closing{Connection: before.Name, ID: client.ID}
+			if cost := d.close("removes client "+client.Node, "ends", c); cost.Level != backend.None {
+				d.ended = append(d.ended, backend.Change{
+					Action: backend.Delete, Object: "ipsec/" + before.Name + "/client/" + client.Node, Impact: cost,
+				})
+			}
+		}
+	}
+}
+
 // sessions plans the ends and beginnings of SAs. What is to be closed is remembered first:
 // the file and charon's settings do not tell whether an SA is from before.
 func (d *differ) sessions() {
@@ -103,7 +131,7 @@ func (d *differ) sessions() {
 	if len(all) > 0 {
 		// Before the pools, which they use.
 		at := slices.IndexFunc(d.steps, func(s backend.Step) bool { return s.Phase == backend.PhaseSession })
-		steps := []backend.Step{{Phase: backend.PhaseSession, Op: backend.Op{Kind: opClose, From: &closings{all}}}}
+		steps := []backend.Step{{Phase: backend.PhaseSession, Changes: d.ended, Op: backend.Op{Kind: opClose, From: &closings{all}}}}
 		steps = append(steps, remember(backend.PhaseSession, closingMemory, want, nil, want == nil)...)
 		if at < 0 {
 			at = len(d.steps)

@@ -15,6 +15,8 @@ type closing struct {
 	// Gone says that the child is no more: an IKE_SA that carried it alone ends with it.
 	Gone bool   `json:"gone,omitempty"`
 	User string `json:"user,omitempty"`
+	// ID narrows it to the SAs of a peer.
+	ID string `json:"id,omitempty"`
 	// New says that what is named is made by the same plan: it ends when that is undone.
 	New bool `json:"new,omitempty"`
 }
@@ -105,7 +107,7 @@ func (c closing) within(sa *ikeSA) (whole bool, children []target) {
 	switch {
 	case c.User != "":
 		return sa.user() == c.User, nil
-	case c.Connection != sa.Name:
+	case c.Connection != sa.Name || c.ID != "" && c.ID != sa.RemoteID:
 		return false, nil
 	case c.Child == "":
 		return true, nil

@@ -166,6 +166,18 @@ func bypass(name, ts string) func(i *desired.IPsec) {
 	}
 }
 
+// dialled is a server that nodes with certificates dial.
+func dialled(r *rig, nodes ...string) func(i *desired.IPsec) {
+	return func(i *desired.IPsec) {
+		roadwarriors(r, "10.99.0.0/24")(i)
+		c := &i.Connections[len(i.Connections)-1]
+		c.Remote = desired.Auth{Method: "pubkey", ID: "%any"}
+		for _, n := range nodes {
+			c.Clients = append(c.Clients, desired.DialIn{Node: n, ID: n + ".example.net"})
+		}
+	}
+}
+
 // dialIn is a node that logs in at a server.
 func dialIn(r *rig, useDNS bool) func(i *desired.IPsec) {
 	return func(i *desired.IPsec) {

@@ -21,6 +21,7 @@ type checker struct {
 	ports      map[portKey]claim
 	interfaces map[interfaceKey]claim
 	spans      []span
+	resolvers  map[string]*Client // of IPsec: the first of each node
 }
 
 // claim is who has something that nobody else can have.

@@ -111,6 +111,7 @@ func (c *checker) checkRemoteAccess(conn *Connection) {
 			c.errorf(s.Clients[i].Pos, "cannot dial %s, which has no address", s.Node)
 		}
 	}
+	c.checkDialling(conn)
 	mschap := s.Auth.EAP == nil || s.Auth.EAP.Method == "mschapv2"
 	for i := range s.Users {
 		c.checkPassword(s.Users[i].Password, false, mschap)

@@ -24,6 +24,26 @@ func TestIPsecRefusals(t *testing.T) {
 			},
 		},
 		{
+			name: "ids that charon cannot carry",
+			yaml: `ipsec:
+  v: {ends: {a: {id: münchen}, b: {id: LONG}}, auth: {psk: {env: P}}}
+  w: {server: a, pools: [10.1.0.0/24], auth: {psk: {env: P}, id: größe}, clients: {c: {id: ö}}}
+  x: {server: a, pools: [10.2.0.0/24], auth: {psk: {env: P}, id: x}, users: {jürgen: {password: {env: P}}, '%any': {password: {env: P}}, bob@x.y: {password: {env: P}}}}
+  y: {ends: {a: {id: y, auth: {eap: {user: 0.0.0.0, password: {env: P}}}}, b: {id: yy, auth: {psk: {env: P}}}}}
+  z: {ends: {a: {id: z}, b: {id: zz}}, auth: {psk: {env: P}}, children: {one: {updown: /opt/ü}}}
+`,
+			want: []string{
+				`f:5:22: ipsec.v.ends.a.id: "münchen" cannot be an id of IKE, which is printable ASCII; a DNS name has such a form, xn--…`,
+				`f:5:40: ipsec.v.ends.b.id: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" cannot be an id of IKE: it has 256 bytes, and at most 255 are carried`,
+				`f:6:66: ipsec.w.auth.id: "größe" cannot be an id of IKE, which is printable ASCII; a DNS name has such a form, xn--…`,
+				`f:6:92: ipsec.w.clients.c.id: "ö" cannot be an id of IKE, which is printable ASCII; a DNS name has such a form, xn--…`,
+				`f:7:78: ipsec.x.users."jürgen": "jürgen" is no name of a user of IPsec: use at most 255 bytes of printable ASCII that do not mean anybody, as %any does`,
+				`f:7:108: ipsec.x.users."%any": "%any" is no name of a user of IPsec: use at most 255 bytes of printable ASCII that do not mean anybody, as %any does`,
+				`f:8:44: ipsec.y.ends.a.auth.eap.user: "0.0.0.0" is no name of a user of IPsec: use at most 255 bytes of printable ASCII that do not mean anybody, as %any does`,
+				`f:9:88: ipsec.z.children.one.updown: "/opt/ü" is not allowed: use printable ASCII without quotes`,
+			},
+		},
+		{
 			name: "no end is a node",
 			yaml: `ipsec: {x: {ends: {aa: {address: 192.0.2.9}, bb: {}}, auth: {psk: {env: P}}}}
 `,
@@ -308,7 +328,7 @@ l2tp:
 				`f:8:18: ipsec.x.reauth_time: "soon" is not allowed: use a duration such as 25s, 30m or 8h`,
 				`f:9:17: ipsec.x.local_port: "70000" is not allowed: use a port number up to 65535`,
 				`f:10:18: ipsec.x.keyingtries: "many" is not allowed: use a number`,
-				`f:11:13: ipsec.x.updown: "a\"b" is not allowed: use text without line breaks and quotes`,
+				`f:11:13: ipsec.x.updown: "a\"b" is not allowed: use printable ASCII without quotes`,
 				`f:12:18: ipsec.x.rekey_bytes: "5x" is not allowed: use a number of bytes such as 500m or 1g`,
 				`f:13:13: ipsec.x.unique: "yes" is not allowed: use never, no, keep or replace`,
 				`f:14:18: ipsec.x.remote_port: must be a single value, and is a list`,
@@ -397,6 +417,19 @@ ipsec: {x: {ends: {gateway-a: {}, gatewy-b: {}}, fail_closed: false, auth: {psk:
 `,
 			want: []string{
 				`f:4:81: ipsec.x.users.u.password: is not ASCII: Windows encodes it for MS-CHAPv2 in another way, and will be refused`,
+			},
+		},
+		{
+			name: "wishes of clients",
+			yaml: `ipsec:
+  x: {server: a, pools: [10.0.0.0/24], subnets: [10.10.0.0/16], auth: {psk: {env: P}}, clients: {c: {default_route: true, use_dns: true}}}
+  y: {server: b, pools: [10.1.0.0/24], auth: {psk: {env: P}}, clients: {c: {}, d: {default_route: true}}}
+  z: {server: b, pools: [10.2.0.0/24], subnets: [0.0.0.0/0, 10.0.0.0/8], auth: {psk: {env: P}, id: z}, clients: {d: {}}}
+`,
+			want: []string{
+				`f:5:117: ipsec.x.clients.c.default_route: has no effect: the server carries its subnets only`,
+				`f:6:73: ipsec.y.clients.c: differs in use_dns from line 5, and charon on c uses the resolvers of all servers or of none: it will of all`,
+				`f:6:73: ipsec.y.clients.c: reaches the other clients only: without default_route it takes no route to everything, and the server has no subnets`,
 			},
 		},
 		{

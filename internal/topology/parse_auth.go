@@ -21,7 +21,7 @@ type serverAuth struct {
 }
 
 var serverAuthFields = func() fields[serverAuth] {
-	f := fields[serverAuth]{"id": func(a *serverAuth, v *value) { v.line(&a.ID) }}
+	f := fields[serverAuth]{"id": func(a *serverAuth, v *value) { v.identity(&a.ID) }}
 	for name, read := range authFields {
 		f[name] = func(a *serverAuth, v *value) { read(&a.Auth, v) }
 	}
@@ -84,7 +84,7 @@ var eapMethods = []string{"aka", "dynamic", "gtc", "md5", "mschapv2", "peap", "r
 
 var eapFields = fields[EAP]{
 	"method":   func(e *EAP, v *value) { word(v, &e.Method, eapMethods...) },
-	"user":     func(e *EAP, v *value) { v.line(&e.User) },
+	"user":     func(e *EAP, v *value) { v.userOf(&e.User) },
 	"password": func(e *EAP, v *value) { v.secret(&e.Password, password) },
 }
 

@@ -67,7 +67,7 @@ var remoteFields = fields[RemoteAccess]{
 	"pools":   func(r *RemoteAccess, v *value) { r.Pools = list(v, (*value).pool) },
 	"dns":     func(r *RemoteAccess, v *value) { r.DNS = v.addrs() },
 	"subnets": func(r *RemoteAccess, v *value) { r.Subnets = v.selectors() },
-	"users":   func(r *RemoteAccess, v *value) { r.Users = readUsers(v, ipsecUserFields) },
+	"users":   func(r *RemoteAccess, v *value) { r.Users = readUsers(v, ipsecUserNames, ipsecUserFields) },
 	"clients": func(r *RemoteAccess, v *value) { r.Clients = readClients(v, ipsecClientFields) },
 }
 
@@ -155,7 +155,7 @@ func instead(key string) string {
 
 var endFields = fields[End]{
 	"address": func(e *End, v *value) { e.Addresses, e.Any = v.endAddress() },
-	"id":      func(e *End, v *value) { e.IDSet = v.line(&e.ID) },
+	"id":      func(e *End, v *value) { e.IDSet = v.identity(&e.ID) },
 	"subnets": func(e *End, v *value) { e.Subnets = v.selectors() },
 	"auth":    func(e *End, v *value) { e.Auth = readAuth(v) },
 }

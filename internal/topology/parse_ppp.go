@@ -37,7 +37,7 @@ var pppFields = fields[PPP]{
 	"multiple_logins": func(p *PPP, v *value) { v.boolean(&p.MultipleLogins) },
 	"proxy_arp":       func(p *PPP, v *value) { v.boolean(&p.ProxyARP) },
 	"radius":          func(p *PPP, v *value) { p.Radius = readRadius(v) },
-	"users":           func(p *PPP, v *value) { p.Users = readUsers(v, pppUserFields) },
+	"users":           func(p *PPP, v *value) { p.Users = readUsers(v, userNames, pppUserFields) },
 	"clients":         func(p *PPP, v *value) { p.Clients = readClients(v, pppClientFields) },
 }
 
@@ -154,7 +154,7 @@ func liftPPP[T any](own fields[T], of func(*T) *PPP) fields[T] {
 
 var l2tpIPsecFields = func() fields[L2TPIPsec] {
 	f := fields[L2TPIPsec]{
-		"id":            func(i *L2TPIPsec, v *value) { i.IDSet = v.line(&i.ID) },
+		"id":            func(i *L2TPIPsec, v *value) { i.IDSet = v.identity(&i.ID) },
 		"ike_proposals": func(i *L2TPIPsec, v *value) { i.IKEProposals = v.proposals(proposal.IKE) },
 		"esp_proposals": func(i *L2TPIPsec, v *value) { i.ESPProposals = v.proposals(proposal.ESP) },
 		"ike_rekey":     func(i *L2TPIPsec, v *value) { v.optionalDuration(&i.IKERekey) },

@@ -29,7 +29,7 @@ var (
 	sixBits  = settingKind{"six binary digits such as 101110", matching(`[01]{6}`)}
 	portOf   = settingKind{"a port number up to 65535", readPort}
 	padding  = settingKind{"a number or mtu", matching(`[0-9]{1,5}|mtu`)}
-	textLine = settingKind{"text without line breaks and quotes", readText}
+	textLine = settingKind{"printable ASCII without quotes", readText}
 )
 
 // connectionSettings are the keys of a connection in swanctl.conf(5) that have
@@ -124,7 +124,7 @@ func readPort(s string) (string, bool) {
 }
 
 func readText(s string) (string, bool) {
-	return s, s != "" && !hasControl(s) && !strings.ContainsAny(s, `"\`)
+	return s, s != "" && len(s) <= maxText && isPrintable(s) && !strings.ContainsAny(s, `"\`)
 }
 
 // setting reads a key of swanctl.conf(5) where one of the tables has it. One

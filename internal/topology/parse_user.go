@@ -16,8 +16,8 @@ var pppUserFields = extend(ipsecUserFields, fields[User]{
 	},
 })
 
-func readUsers(v *value, known fields[User]) []User {
-	users := named(v, userNames, func(v *value) User {
+func readUsers(v *value, names nameKind, known fields[User]) []User {
+	users := named(v, names, func(v *value) User {
 		u := User{Name: v.name, Pos: v.keyPos()}
 		decode(v, known, &u)
 		v.require("password", "a secret, such as {file: /etc/vpnctl/secrets/"+quoteKey(v.name)+"}")
@@ -34,7 +34,7 @@ var clientFields = fields[Client]{
 }
 
 var ipsecClientFields = extend(clientFields, fields[Client]{
-	"id": func(c *Client, v *value) { v.line(&c.ID) },
+	"id": func(c *Client, v *value) { v.identity(&c.ID) },
 	"auth": func(c *Client, v *value) {
 		c.Auth.Pos = v.keyPos()
 		decode(v, clientAuthFields, &c.Auth)

@@ -58,6 +58,7 @@ type Refusal struct {
 type SA struct {
 	Conn     string
 	User     string // of who dialled in
+	Identity string // what he authenticated as; "" for his address
 	Pool     string // from which he has an address
 	Remote   string
 	ID       int
@@ -274,6 +275,15 @@ func (c *Charon) Connect(conn, child, user, pool, remote string) {
 	c.addChild(sa, child)
 }
 
+// ConnectAs lets a peer with a certificate dial in.
+func (c *Charon) ConnectAs(conn, child, id, pool, remote string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sa := c.newSA(conn)
+	sa.Identity, sa.Pool, sa.Remote = id, pool, remote
+	c.addChild(sa, child)
+}
+
 // Disconnect ends all SAs of a user.
 func (c *Charon) Disconnect(user string) {
 	c.mu.Lock()
@@ -437,6 +447,9 @@ func (c *Charon) printSAs() string {
 	var lines []string
 	for _, sa := range c.sas {
 		line := fmt.Sprintf("%s: ESTABLISHED, remote %s", sa.Conn, sa.Remote)
+		if sa.Identity != "" {
+			line += " '" + sa.Identity + "' [" + sa.Pool + "]"
+		}
 		if sa.User != "" {
 			line += " EAP: '" + sa.User + "' [" + sa.Pool + "]"
 		}

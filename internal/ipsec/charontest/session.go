@@ -1,6 +1,7 @@
 package charontest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -293,10 +294,12 @@ func (s *session) listSA(sa *SA) *vici.Message {
 	}
 	out := message("uniqueid", strconv.Itoa(sa.ID), "version", "2", "state", "ESTABLISHED",
 		"local-host", "192.168.10.10", "local-port", "4500", "remote-host", sa.Remote, "remote-port", "4500",
-		"remote-id", sa.Remote, "encr-alg", "AES_CBC", "encr-keysize", "128", "integ-alg", "HMAC_SHA2_256_128",
+		"remote-id", cmp.Or(sa.Identity, sa.Remote), "encr-alg", "AES_CBC", "encr-keysize", "128", "integ-alg", "HMAC_SHA2_256_128",
 		"prf-alg", "PRF_HMAC_SHA2_256", "dh-group", "MODP_2048", "child-sas", children)
 	if sa.User != "" {
 		_ = out.Set("remote-eap-id", sa.User)
+	}
+	if sa.Pool != "" {
 		_ = out.Set("remote-vips", []string{fmt.Sprintf("10.99.0.%d", sa.ID)})
 	}
 	return out
