@@ -47,7 +47,7 @@ func (b *Backend) Check(ctx context.Context, in backend.Input) error {
 	if c.h, err = b.observe(ctx, in); err != nil {
 		return err
 	}
-	if c.w, err = b.settle(in, c.h); err != nil {
+	if c.w, err = b.settle(ctx, in, c.h); err != nil {
 		return err
 	}
 	c.errs = append(c.errs, b.certFiles().Check(in, c.w.certs), b.secretFiles(in.Secrets).Check(in, c.w.secret))

@@ -3,6 +3,8 @@ package ipsec
 import (
 	"cmp"
 	"context"
+	"net"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -42,6 +44,8 @@ type Config struct {
 	Glob func(pattern string) ([]string, error)
 	// Network opens the host's links and routes.
 	Network func() (Network, error)
+	// Resolve looks a name up.
+	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Reasons keeps why tunnels are down.
 	Reasons *reason.Store
 	// Now is the time.
@@ -79,6 +83,11 @@ func New(c Config) *Backend {
 	}
 	if c.Network == nil {
 		c.Network = func() (Network, error) { return rtnl.Open("") }
+	}
+	if c.Resolve == nil {
+		c.Resolve = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		}
 	}
 	if c.Reasons == nil {
 		c.Reasons = reason.Open(reason.Dir)
@@ -125,7 +134,7 @@ func (b *Backend) Plan(ctx context.Context, in backend.Input) ([]backend.Step, e
 	if err != nil {
 		return nil, err
 	}
-	want, err := b.settle(in, h)
+	want, err := b.settle(ctx, in, h)
 	if err != nil {
 		return nil, err
 	}

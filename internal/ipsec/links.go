@@ -207,8 +207,13 @@ func (d *differ) wantedRoutes(remembered *routes) []route {
 	}
 	own := d.ownRoutes(remembered)
 	for _, s := range d.w.Routes {
+		if d.reached(s.Dst, own) {
+			continue
+		}
 		peer, err := netip.ParseAddr(s.Peer)
-		if err != nil || d.reached(s.Dst, own) {
+		if err != nil {
+			// A name that does not resolve now leaves what there is.
+			out = append(out, slices.DeleteFunc(slices.Clone(own), func(r route) bool { return r.Dst != s.Dst })...)
 			continue
 		}
 		via, name := d.way(peer)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -55,7 +56,8 @@ type rig struct {
 	files   *hosttest.Files
 	network *charontest.Network
 	kernel  *charontest.Kernel
-	plugins []string // of charon that are installed
+	names   map[string]string // of the DNS
+	plugins []string          // of charon that are installed
 	reasons *reason.Store
 	secrets vault
 	memory  backend.Memory
@@ -90,8 +92,13 @@ func (r *rig) backend() *ipsec.Backend {
 	return ipsec.New(ipsec.Config{
 		Secrets: r.secrets, Dial: r.charon.Dial, Listen: r.charon.Listen, Daemon: r.charon, Files: r.files, Glob: r.glob,
 		Network: func() (ipsec.Network, error) { return r.network, nil }, Kernel: r.kernel,
-		Reasons: r.reasons, Now: func() time.Time { return r.now },
+		Resolve: r.resolve, Reasons: r.reasons, Now: func() time.Time { return r.now },
 	})
+}
+
+func (r *rig) resolve(_ context.Context, name string) ([]netip.Addr, error) {
+	a, err := netip.ParseAddr(r.names[name])
+	return []netip.Addr{a}, err
 }
 
 // backendWithout is a backend whose every door is shut.

@@ -1,6 +1,7 @@
 package ipsec
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path"
@@ -27,7 +28,7 @@ type wanted struct {
 }
 
 // settle turns the desired state into one that can be compared with the host.
-func (b *Backend) settle(in backend.Input, h *snapshot) (*wanted, error) {
+func (b *Backend) settle(ctx context.Context, in backend.Input, h *snapshot) (*wanted, error) {
 	w := &wanted{IPsec: settlePools(b.waken(&in.Want.IPsec), h), leftover: map[string]bool{}}
 	w.Connections = settleAddrs(w.Connections, h, in.Options.Boot)
 	reveal := func(id secret.ID) ([]byte, error) {
@@ -52,6 +53,7 @@ func (b *Backend) settle(in backend.Input, h *snapshot) (*wanted, error) {
 	}
 	w.objects = hold(root, creds, in.Secrets)
 	w.findLeftover(h)
+	b.settlePeers(ctx, in, w, h)
 	b.settleSettings(in, w, h)
 	return w, nil
 }
