@@ -39,7 +39,8 @@ func profile(vpnctl func() int) int {
 
 // shown are the functions that a profile is about: ours, and those that cost most of
 // what is not.
-const shown = "vpnctl|yaml|wgctrl|netlink|json|sha256|gcBgMarkWorker$|schedinit|doInit"
+const shown = "vpnctl|yaml|wgctrl|netlink|json|sha256|schedinit|doInit|" +
+	"runtime.(mcall|mstart1|sysmon|mallocgc|gcBgMarkWorker|gcAssistAlloc|bgsweep|bgscavenge|memmove|memclrNoHeapPointers)$"
 
 // explain prints where the time of our side of a row goes.
 func explain(m *machine, r *row, tool string) error {
