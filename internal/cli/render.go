@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/node"
 	"github.com/vpnctl/vpnctl/internal/secret"
@@ -84,19 +85,23 @@ func (g *globals) render(ctx context.Context, file string, show bool) ([]rendere
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	return filesOf(s, reveal), nil
+	return filesOf(s, reveal)
 }
 
 // filesOf renders everything of a state that has the form of a file.
-func filesOf(s *desired.State, reveal func(secret.ID) (string, bool)) []rendered {
+func filesOf(s *desired.State, reveal func(secret.ID) (string, bool)) ([]rendered, error) {
 	var files []rendered
 	for i := range s.Interfaces {
 		w := &s.Interfaces[i]
 		files = append(files, rendered{w.Name + ".conf", wireguard.Render(w, reveal)})
 	}
-	etc := s.Files
+	etc, err := ipsec.Render(&s.IPsec, reveal)
+	if err != nil {
+		return nil, err
+	}
+	etc = append(etc, s.Files...)
 	if len(s.Sysctl) > 0 {
-		etc = append(slices.Clone(etc), sysctl.File(s.Sysctl))
+		etc = append(etc, sysctl.File(s.Sysctl))
 	}
 	for _, f := range etc {
 		files = append(files, rendered{strings.TrimPrefix(f.Path, "/"), string(f.Data)})
@@ -107,7 +112,7 @@ func filesOf(s *desired.State, reveal func(secret.ID) (string, bool)) []rendered
 		}
 	}
 	slices.SortFunc(files, func(a, b rendered) int { return strings.Compare(a.name, b.name) })
-	return files
+	return files, nil
 }
 
 func (g *globals) printRendered(files []rendered) error {

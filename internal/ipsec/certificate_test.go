@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// expiry is when the certificate ends.
+var expiry = time.Now().Add(time.Hour)
+
 // newCertificate is a CA that signs itself.
 func newCertificate() string {
 	block, _ := pem.Decode(keyA)
@@ -19,7 +22,7 @@ func newCertificate() string {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gw-a"}, DNSNames: []string{"gw-a"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: expiry,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.(*ecdsa.PrivateKey).Public(), key)

@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -106,6 +108,18 @@ func (b *Backend) Certificates(_ context.Context, in backend.Input) ([]backend.C
 		}
 	}
 	return rows, nil
+}
+
+// expired tells of each connection with a certificate that is out of date.
+func (b *Backend) expired(ctx context.Context, in backend.Input, now time.Time) (map[string]string, error) {
+	rows, err := b.Certificates(ctx, in)
+	why := map[string]string{}
+	for _, c := range rows {
+		if now.After(c.NotAfter) {
+			why[c.Name] = fmt.Sprintf("certificate expired (%s, at %s)", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	return why, err
 }
 
 // Kick implements backend.Kicker. A user's sessions are the IKE_SAs in which he has logged

@@ -24,6 +24,9 @@ func (b *Backend) Status(ctx context.Context, in backend.Input) ([]backend.Tunne
 	if s.reasons, err = b.Reasons.All(); err != nil {
 		return nil, err
 	}
+	if s.expired, err = b.expired(ctx, in, s.now); err != nil {
+		return nil, err
+	}
 	if err := b.live(ctx, s); err != nil {
 		return nil, err
 	}
@@ -44,7 +47,10 @@ type status struct {
 	userspace bool
 	conns     map[string]loadedConn
 	sas       []ikeSA
-	reasons   map[reason.Key]reason.Reason
+	// expired tells of connections whose certificate is out of date: the peer says no more
+	// than that it refuses.
+	expired map[string]string
+	reasons map[reason.Key]reason.Reason
 }
 
 // live asks charon, if there is one.
@@ -161,6 +167,9 @@ func (s *status) down(conn *desired.Connection, c *desired.Child) backend.Tunnel
 		t.State, t.Reason = backend.Down, noAnswer
 	default:
 		t.State = backend.Idle // waits for traffic, or for the other side
+	}
+	if why := s.expired[conn.Name]; t.State == backend.Down && s.running && why != "" {
+		t.Reason = why
 	}
 	return t
 }

@@ -48,6 +48,9 @@ func TestStatus(t *testing.T) {
 				r.t.Fatal(err)
 			}
 		}, []string{"a/a down: no answer from the peer"}},
+		{"refused, for a certificate of the past", func(r *rig) { refuse(r, "received AUTHENTICATION_FAILED notify error") },
+			func(r *rig) *desired.State { return state(certificates(r, "a", certificate, keyA)) },
+			func(r *rig) { r.now = r.now.AddDate(100, 0, 0) }, []string{"a/a down: certificate expired (CN=gw-a, at " + expiry.UTC().Format(time.RFC3339) + ")"}},
 		{"just applied", nil, func(r *rig) *desired.State {
 			return state(net(r, "a", initiate(desired.InitiateSecond)))
 		}, nil, []string{"a/a connecting"}},
