@@ -67,6 +67,10 @@ func compareGuards(a, b Guard) int {
 func (d *deriver) forwardsOf(t *tunnel, f flow) (out, in Forward) {
 	out = Forward{Object: d.object("forward", "ipsec/"+t.Name), From: f.local, To: f.remote}
 	in = Forward{Object: out.Object, From: f.remote, To: f.local}
+	if t.Server {
+		// Whoever has an address of an earlier pool keeps his tunnel: its policy tells.
+		out.To, in.From = netip.Prefix{}, netip.Prefix{}
+	}
 	if t.link != "" {
 		out.Out, in.In = t.link, t.link
 	} else {
@@ -115,6 +119,9 @@ func (d *deriver) clampOf(t *tunnel, f flow) Clamp {
 	c := Clamp{Object: d.object("clamp", "ipsec/"+t.Name), MSS: mss(inner6, outer6)}
 	if t.link == "" {
 		c.Local, c.Remote = f.local, f.remote
+		if t.Server {
+			c.Remote = netip.Prefix{} // see forwardsOf
+		}
 		return c
 	}
 	c.Interface, c.Family = t.link, 4

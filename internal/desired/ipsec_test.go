@@ -295,15 +295,9 @@ func TestIPsecRemoteAccess(t *testing.T) {
 			secret eap-x-f105a4cc03d829b3 builder [bob@x.y]
 			credential private/vpnctl-rw.key 0600
 			credential x509/vpnctl-rw.crt 0644
-			forward from 10.10.0.0/16 to 10.98.0.5/32 ipsec out
-			forward from 10.98.0.5/32 to 10.10.0.0/16 ipsec in
-			forward from 10.10.0.0/16 to 10.98.0.6/32 ipsec out
-			forward from 10.98.0.6/32 to 10.10.0.0/16 ipsec in
-			forward from 10.10.0.0/16 to 10.99.0.0/24 ipsec out
-			forward from 10.99.0.0/24 to 10.10.0.0/16 ipsec in
-			clamp local 10.10.0.0/16 remote 10.98.0.5/32 mss 1350
-			clamp local 10.10.0.0/16 remote 10.98.0.6/32 mss 1350
-			clamp local 10.10.0.0/16 remote 10.99.0.0/24 mss 1350
+			forward from 10.10.0.0/16 ipsec out
+			forward to 10.10.0.0/16 ipsec in
+			clamp local 10.10.0.0/16 mss 1350
 			exempt from 10.10.0.0/16 to 10.98.0.5/32
 			exempt from 10.10.0.0/16 to 10.98.0.6/32
 			exempt from 10.10.0.0/16 to 10.99.0.0/24
@@ -332,9 +326,9 @@ func TestIPsecRemoteAccess(t *testing.T) {
 			credential private/vpnctl-rw.key 0600
 			credential x509/vpnctl-rw.crt 0644
 			credential x509ca/vpnctl-rw.crt 0644
-			forward from 0.0.0.0/0 to 10.99.0.0/24 ipsec out
-			forward from 10.99.0.0/24 to 0.0.0.0/0 ipsec in
-			clamp local 0.0.0.0/0 remote 10.99.0.0/24 mss 1350
+			forward from 0.0.0.0/0 ipsec out
+			forward to 0.0.0.0/0 ipsec in
+			clamp local 0.0.0.0/0 mss 1350
 			exempt from 0.0.0.0/0 to 10.99.0.0/24
 			guard from 0.0.0.0/0 to 10.99.0.0/24
 			sysctl net/ipv4/conf/all/accept_redirects=0

@@ -80,6 +80,20 @@ type loadedConn struct {
 	Local    []string               `vici:"local_addrs"`
 	Remote   []string               `vici:"remote_addrs"`
 	Children map[string]loadedChild `vici:"children"`
+	// Users says that peers log in by name.
+	Users bool
+}
+
+// logsIn reports whether peers of a loaded connection log in by name.
+func logsIn(m *vici.Message) bool {
+	return slices.ContainsFunc(m.Keys(), func(key string) bool {
+		auth, ok := m.Get(key).(*vici.Message)
+		if !ok || !strings.HasPrefix(key, "remote-") {
+			return false
+		}
+		class, _ := auth.Get("class").(string)
+		return strings.HasPrefix(class, "EAP")
+	})
 }
 
 type loadedChild struct {
@@ -92,6 +106,7 @@ func (c *client) conns(ctx context.Context) (map[string]loadedConn, error) {
 	err := c.named(ctx, "list-conns", "list-conn", func(name string, m *vici.Message) error {
 		var conn loadedConn
 		err := vici.UnmarshalMessage(m, &conn)
+		conn.Users = logsIn(m)
 		conns[name] = conn
 		return err
 	})
@@ -207,8 +222,26 @@ func (c *client) sas(ctx context.Context) ([]ikeSA, error) {
 		sas = append(sas, sa)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(sas, func(a, b ikeSA) int { return compareNumbers(a.ID, b.ID) })
-	return sas, err
+	return sas, c.nameUsers(ctx, sas)
+}
+
+// nameUsers fills in the names of those who have logged in by what is their id, too: there
+// charon tells it but once.
+func (c *client) nameUsers(ctx context.Context, sas []ikeSA) error {
+	if !slices.ContainsFunc(sas, func(s ikeSA) bool { return s.user() == "" && len(s.RemoteVIPs) > 0 }) {
+		return nil
+	}
+	conns, err := c.conns(ctx)
+	for i := range sas {
+		if s := &sas[i]; s.user() == "" && conns[s.Name].Users {
+			s.EAPID = s.RemoteID
+		}
+	}
+	return err
 }
 
 func parseSA(name string, m *vici.Message) (ikeSA, error) {

@@ -50,13 +50,29 @@ func (b *Backend) Servers(ctx context.Context, in backend.Input) ([]backend.Serv
 	here := settlePools(&in.Want.IPsec, h) // under the names that they have on this host
 	for i := range rows {
 		at := slices.IndexFunc(here.Connections, func(c desired.Connection) bool { return c.Name == rows[i].Name })
-		for _, name := range here.Connections[at].Pools {
-			p := h.pools[name]
-			rows[i].Used += p.Online
-			rows[i].Free += p.Size - p.Online // who was here and has gone keeps none
-		}
+		rows[i].Used, rows[i].Free = h.count(here.Connections[at].Pools)
 	}
 	return rows, nil
+}
+
+// count adds up pools of each family. A client has an address of either, so that the one
+// of which fewer are left counts.
+func (h *snapshot) count(names []string) (used, free int) {
+	var families [2]pool
+	for _, name := range names {
+		p, f := h.pools[name], &families[0]
+		if strings.Contains(p.Base, ":") {
+			f = &families[1]
+		}
+		f.Size, f.Online = f.Size+p.Size, f.Online+p.Online
+	}
+	for i, f := range families {
+		// Who was here and has gone keeps no address.
+		if left := f.Size - f.Online; f.Size > 0 && (i == 0 || families[0].Size == 0 || left < free) {
+			used, free = f.Online, left
+		}
+	}
+	return used, free
 }
 
 // poolsOf are the addresses that a connection hands out.

@@ -20,19 +20,23 @@ func TestKick(t *testing.T) {
 		left int
 	}{
 		{"alice", []backend.Session{session("alice", "", "10.99.0.3"), session("alice", "", "10.99.0.5")}, 4},
-		{"bob", []backend.Session{session("", "C=CH, CN=bob", "10.99.0.7")}, 5},
-		{"carol@example.net", []backend.Session{session("", "carol@example.net", "10.99.0.9")}, 5},
+		{"bob", []backend.Session{{Protocol: backend.IPsec, Name: "certs", Peer: "C=CH, CN=bob", Address: "10.99.0.7"}}, 5},
+		{"carol@example.net", []backend.Session{session("carol@example.net", "", "10.99.0.9")}, 5},
 		{"a", nil, 6},
 		{"192.168.20.20", nil, 6}, // the far end of a tunnel is no user
 		{"mallory", nil, 6},
 	} {
 		t.Run(tt.user, func(t *testing.T) {
 			r := newRig(t)
-			want := state(net(r, "a"), roadwarriors(r, "10.99.0.0/24", "alice"))
+			want := state(net(r, "a"), roadwarriors(r, "10.99.0.0/24", "alice"), func(i *desired.IPsec) {
+				c := i.Connections[1]
+				c.Name, c.Remote = "certs", desired.Auth{Method: "pubkey", ID: "%any"}
+				i.Connections = append(i.Connections, c)
+			})
 			r.apply(want)
 			r.charon.Connect("rw", "rw", "alice", "rw-4", "203.0.113.1")
 			r.charon.Connect("rw", "rw", "alice", "rw-4", "203.0.113.2")
-			r.charon.ConnectAs("rw", "rw", "C=CH, CN=bob", "rw-4", "203.0.113.3")
+			r.charon.ConnectAs("certs", "certs", "C=CH, CN=bob", "rw-4", "203.0.113.3")
 			r.charon.ConnectAs("rw", "rw", "carol@example.net", "rw-4", "203.0.113.4")
 			r.charon.Load("theirs", "their pool", "their secret")
 			r.charon.Connect("theirs", "theirs", "alice", "their pool", "203.0.113.5")

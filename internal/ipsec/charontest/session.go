@@ -276,6 +276,11 @@ func listed(m *vici.Message) *vici.Message {
 		_ = children.Set(name, message("mode", strings.ToUpper(mode)))
 	}
 	_ = out.Set("children", children)
+	for _, key := range m.Keys() {
+		if s := sub(m, key); s != nil && strings.HasPrefix(key, "remote") && strings.HasPrefix(text(s, "auth"), "eap") {
+			_ = out.Set("remote-1", message("class", "EAP"))
+		}
+	}
 	return out
 }
 
@@ -296,7 +301,8 @@ func (s *session) listSA(sa *SA) *vici.Message {
 		"local-host", "192.168.10.10", "local-port", "4500", "remote-host", sa.Remote, "remote-port", "4500",
 		"remote-id", cmp.Or(sa.Identity, sa.Remote), "encr-alg", "AES_CBC", "encr-keysize", "128", "integ-alg", "HMAC_SHA2_256_128",
 		"prf-alg", "PRF_HMAC_SHA2_256", "dh-group", "MODP_2048", "child-sas", children)
-	if sa.User != "" {
+	// Of a user who is his own id, it is told but once.
+	if sa.User != "" && sa.User != sa.Identity {
 		_ = out.Set("remote-eap-id", sa.User)
 	}
 	if sa.Pool != "" {
