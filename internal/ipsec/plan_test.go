@@ -134,6 +134,17 @@ plan: 0 to create, 2 to update, 0 to delete; 0 disruptive
     ! removes user alice: ends 1 session (alice 10.99.0.1)
 plan: 0 to create, 1 to update, 1 to delete; 1 disruptive
 `, "unload-shared eap-rw-alice, terminate rw alice"},
+		{"a user less, logged in under his own name",
+			func(r *rig) *desired.State { return state(roadwarriors(r, "10.99.0.0/24", "alice", "bob")) },
+			func(r *rig) {
+				r.charon.ConnectAs("rw", "rw", "alice", "rw-4", "203.0.113.1")
+				r.charon.ConnectAs("rw", "rw", "bob", "rw-4", "203.0.113.2")
+			},
+			func(r *rig) *desired.State { return state(roadwarriors(r, "10.99.0.0/24", "bob")) }, conf + `
+- ipsec/rw/user/alice
+    ! removes user alice: ends 1 session (alice 10.99.0.1)
+plan: 0 to create, 1 to update, 1 to delete; 1 disruptive
+`, "unload-shared eap-rw-alice, terminate rw"},
 		{"a client less, one of them logged in",
 			func(r *rig) *desired.State { return state(dialled(r, "branch", "depot", "kiosk")) },
 			func(r *rig) {
