@@ -95,6 +95,7 @@ func table(rows []row) string {
 			median(r.ours), median(r.theirs), median(r.ratios), r.aimText(), r.ourPeak, r.theirPeak, r.verdict())
 	}
 	_ = w.Flush() // a bytes.Buffer takes everything
-	b.WriteString("Seconds and ratios are medians; ratios are taken pair by pair. MISSED rows are explained below.\n")
+	b.WriteString("Seconds and ratios are medians; ratios are taken pair by pair. MISSED rows are explained below.\n" +
+		"The kernel counts bench itself, which starts them all, into the peaks: small ones are smaller still.\n")
 	return b.String()
 }
