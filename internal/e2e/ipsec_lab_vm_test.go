@@ -293,12 +293,13 @@ func (p *peer) has(t *testing.T, conf string) {
 	if _, err := p.Try("swanctl", "--stats"); err != nil {
 		startCharon(p.Host)
 	}
-	for _, s := range sas(p.Host) {
-		p.Run("swanctl", "--terminate", "--ike-id", s.id, "--force", "--timeout", "2")
-	}
 	p.WriteFile("/etc/swanctl/conf.d/lab.conf", conf, 0o600)
 	out := p.Run("swanctl", "--load-all", "--noprompt", "--clear")
 	if strings.Contains(out, "failed") {
 		t.Fatalf("loading configuration on %s:\n%s", p.Name(), out)
+	}
+	// After the load: the other side comes again at once, and must find what is new.
+	for _, s := range sas(p.Host) {
+		p.Run("swanctl", "--terminate", "--ike-id", s.id, "--force", "--timeout", "2")
 	}
 }
