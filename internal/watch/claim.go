@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,6 +56,7 @@ func claim(runDir string) (*Claim, error) {
 		return nil, fmt.Errorf("making run folder: %w", err)
 	}
 	path := filepath.Join(runDir, lockFile)
+	deadline := time.Now().Add(ghostTime)
 	for {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
@@ -63,6 +65,10 @@ func claim(runDir string) (*Claim, error) {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			_ = f.Close()
+			if ghost(runDir) && time.Now().Before(deadline) {
+				time.Sleep(ghostPoll)
+				continue
+			}
 			return nil, taken(runDir)
 		}
 		if err != nil {
@@ -74,6 +80,19 @@ func claim(runDir string) (*Claim, error) {
 		}
 		_ = f.Close() // whoever had it has just removed it
 	}
+}
+
+// A process that has ended may still hold the lock: a child that it had forked, and that
+// has not become another program yet, has all its files. That passes.
+const (
+	ghostTime = 2 * time.Second
+	ghostPoll = 20 * time.Millisecond
+)
+
+// ghost reports whether the process that wrote itself down last is no more.
+func ghost(runDir string) bool {
+	pid := noted(runDir)
+	return pid != 0 && !watches(pid)
 }
 
 // stands reports whether an open file is still what a path names.
