@@ -68,10 +68,10 @@ func TestIPsecSiteToSite(t *testing.T) {
 		ping := g.ha.PingLoop("10.14.0.10")
 		for _, n := range []*node{g.a, g.b} {
 			was := sas(n.Host)[0]
+			n.converged()
 			if out := n.apply(); out != "no changes\n" {
 				t.Errorf("second apply on %s printed:\n%s", n.Name(), out)
 			}
-			n.converged()
 			if now := sas(n.Host)[0]; now.id != was.id || now.children[0].id != was.children[0].id {
 				t.Errorf("second apply on %s made another SA: %+v, was %+v", n.Name(), now, was)
 			}
