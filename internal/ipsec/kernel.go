@@ -3,7 +3,6 @@ package ipsec
 import (
 	"encoding/binary"
 	"errors"
-	"runtime"
 	"sync"
 
 	"github.com/mdlayher/netlink"
@@ -38,15 +37,13 @@ func (l *live) Tun() bool   { return unix.Access("/dev/net/tun", unix.W_OK) == n
 // elsewhere runs fn in a fresh network namespace, which ends with it: what is tried there
 // is nowhere else. Where this process may make none, fn does not run.
 func elsewhere(fn func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and ends with the goroutine
-		if unix.Unshare(unix.CLONE_NEWNET) == nil {
+	_ = rtnl.OnThread(func() error {
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
 			fn()
 		}
-	}()
-	<-done
+		return err
+	})
 }
 
 // probeLinks tries a link. One that cannot be tried is left to the apply.

@@ -7,11 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
 // patience bounds a single command, so that a hung one names itself instead of
@@ -32,7 +33,7 @@ func (h *Host) Name() string { return h.name }
 // goroutines that fn starts, nor /proc/self and /proc/net, which need a
 // process of the host. fn must not fail the test itself.
 func (h *Host) Do(fn func() error) error {
-	return onThread(func() error {
+	return rtnl.OnThread(func() error {
 		// A file system view that is shared with the other threads cannot
 		// be changed.
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
@@ -43,24 +44,6 @@ func (h *Host) Do(fn func() error) error {
 		}
 		return fn()
 	})
-}
-
-// onThread calls fn on a thread of its own that ends afterwards.
-func onThread(fn func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread never ends, and stands for the process
-			// in /proc. While it is held here, fn gets another one.
-			defer runtime.UnlockOSThread()
-			result <- onThread(fn)
-			return
-		}
-		// Still locked when the goroutine ends, the thread ends too.
-		result <- fn()
-	}()
-	return <-result
 }
 
 // Cmd is an exec.Cmd whose process starts in a host.

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +44,7 @@ func Within(netns string, fn func() error) error {
 		return fmt.Errorf("opening network namespace: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	return onThread(func() error {
+	return OnThread(func() error {
 		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("entering network namespace %s: %w", netns, err)
 		}
@@ -67,7 +66,7 @@ func AddNamespace(name string) error {
 		return fmt.Errorf("adding network namespace: %w", err)
 	}
 	_ = f.Close()
-	err = onThread(func() error {
+	err = OnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
@@ -107,15 +106,4 @@ func shareNamespaces() error {
 		return err
 	}
 	return unix.Mount("", namespaceDir, "none", unix.MS_SHARED|unix.MS_REC, "")
-}
-
-// onThread runs fn on a thread of its own, which ends with it: no other goroutine ever
-// finds itself in the namespace that fn left behind.
-func onThread(fn func() error) error {
-	errs := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		errs <- fn()
-	}()
-	return <-errs
 }
