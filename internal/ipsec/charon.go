@@ -64,6 +64,7 @@ func Dial(ctx context.Context) (Session, error) {
 // session is a Session over vici's socket.
 type session struct {
 	vici *vici.Session
+	gate *gate
 	pid  int
 }
 
@@ -73,10 +74,11 @@ func dial(ctx context.Context, path string) (*session, error) {
 	s.vici, err = vici.NewSession(vici.WithSocketPath(path), vici.WithDialContext(
 		func(_ context.Context, network, addr string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if err == nil {
-				s.pid = peerOf(conn)
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			s.pid, s.gate = peerOf(conn), &gate{Conn: conn}
+			return s.gate, nil
 		}))
 	if err != nil {
 		return nil, err
@@ -123,6 +125,7 @@ func (s *session) Stream(ctx context.Context, command, event string, in *vici.Me
 	if err := s.vici.Subscribe(event); err != nil {
 		return fmt.Errorf("asking charon for %s: %w", event, err)
 	}
+	s.gate.open()
 	events := make(chan vici.Event, streamBuffer)
 	s.vici.NotifyEvents(events)
 	ended, drained := make(chan struct{}), make(chan struct{})

@@ -20,8 +20,7 @@ type Event struct {
 	Children []string
 }
 
-// events are those that are listened to. The log comes last: its events may arrive at
-// once, and the library could not register any more then.
+// events are those that are listened to.
 var events = []string{"child-updown", "log"}
 
 // Listen hands on what charon says until ctx ends, or charon does, which is
@@ -37,10 +36,15 @@ func Listen(ctx context.Context, fn func(Event)) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
+	return s.listen(ctx, fn)
+}
+
+// listen is Listen on a session, which it closes.
+func (s *session) listen(ctx context.Context, fn func(Event)) error {
 	defer func() { _ = s.Close() }()
 	said := make(chan vici.Event, streamBuffer)
 	s.vici.NotifyEvents(said)
-	if err := s.vici.Subscribe(events...); err != nil {
+	if err := s.subscribe(ctx, events...); err != nil {
 		return fmt.Errorf("listening to charon: %w", err)
 	}
 	for {
@@ -56,6 +60,17 @@ func Listen(ctx context.Context, fn func(Event)) error {
 			}
 		}
 	}
+}
+
+// subscribe asks for events that come unasked.
+func (s *session) subscribe(ctx context.Context, events ...string) error {
+	if err := s.vici.Subscribe(events...); err != nil {
+		return err
+	}
+	s.gate.open()
+	// Its answer brings along what waited.
+	_, err := s.Call(ctx, "version", nil)
+	return err
 }
 
 // eventsOf reads one message.
