@@ -25,6 +25,7 @@ type State struct {
 
 	Interfaces []Interface `json:"interfaces,omitempty"`
 	IPsec      IPsec       `json:"ipsec"`
+	PPP        PPP         `json:"ppp"`
 	Netfilter  Netfilter   `json:"netfilter"`
 
 	// Sysctl maps a key in its path form below /proc/sys, with slashes
@@ -34,6 +35,9 @@ type State struct {
 
 	// Files are whole files of ours that belong to no daemon, sorted by path.
 	Files []File `json:"files,omitempty"`
+
+	// Modules are those of the kernel that nobody else would load in time, sorted.
+	Modules []string `json:"modules,omitempty"`
 
 	// Unimplemented names what the topology asks of this node and no backend of
 	// this build does ("ipsec/hq-branch"). Apply refuses it before it touches

@@ -19,6 +19,12 @@ type Netfilter struct {
 	Inner []string `json:"inner,omitempty"`
 	// InnerIPsec does so for what policies of IPsec protect.
 	InnerIPsec []Inner `json:"inner_ipsec,omitempty"`
+	// InnerLinks does so for what sessions of PPP carry.
+	InnerLinks []InnerLink `json:"inner_links,omitempty"`
+	// Drops keep L2TP inside IPsec.
+	Drops []Drop `json:"drops,omitempty"`
+	// Helpers have conntrack follow PPTP through a masquerade.
+	Helpers []Helper `json:"helpers,omitempty"`
 	// Link is that by which protected traffic leaves where no policy of the kernel takes
 	// it; see Through.
 	Link string `json:"link,omitempty"`
@@ -27,7 +33,7 @@ type Netfilter struct {
 // IsZero reports whether the node needs no rule at all; such a node needs no iptables.
 func (n *Netfilter) IsZero() bool {
 	return len(n.Masquerades)+len(n.Forwards)+len(n.Clamps)+len(n.AntiSpoofs)+len(n.OpenPorts)+len(n.Inner)+len(n.InnerIPsec)+
-		len(n.Exempts)+len(n.Guards) == 0
+		len(n.Exempts)+len(n.Guards)+len(n.InnerLinks)+len(n.Drops)+len(n.Helpers) == 0
 }
 
 // OutAuto as the egress interface means that of the default route, per family.
@@ -130,4 +136,33 @@ type Guard struct {
 	// Interface, of a route-based connection or of kernel-libipsec, is where protected
 	// packets leave in clear on their way into the tunnel; "" for policy IPsec.
 	Interface string `json:"interface,omitempty"`
+}
+
+// Drop drops UDP from and to one port of this host that no policy of IPsec has taken, in
+// and out, ahead of everybody's rules, whether or not conntrack knows the connection.
+type Drop struct {
+	Object string `json:"object"` // nat/NODE/drop/WHAT
+	Port   int    `json:"port"`
+	// Peers are the only ones whose packets are meant; none: everybody's but Except's.
+	Peers  []netip.Addr `json:"peers,omitempty"`
+	Except []netip.Addr `json:"except,omitempty"`
+}
+
+// InnerLink opens INPUT and OUTPUT for what sessions carry between this host and Remote.
+// The interface is a pattern that others' may fit, so that only Remote is let in.
+type InnerLink struct {
+	Object    string       `json:"object"`    // nat/NODE/inner/PROTOCOL/NAME
+	Interface string       `json:"interface"` // "ppp+"
+	Remote    netip.Prefix `json:"remote"`
+	// Answers lets only RELATED and ESTABLISHED in.
+	Answers bool `json:"answers,omitempty"`
+}
+
+// Helper has conntrack follow a protocol that a masquerade would break: the kernel does so
+// by itself no more.
+type Helper struct {
+	Object string       `json:"object"` // nat/NODE/helper/NAME
+	Name   string       `json:"name"`   // of the kernel's helper
+	Port   int          `json:"port"`   // of TCP
+	Source netip.Prefix `json:"source"`
 }

@@ -1,0 +1,147 @@
+package desired
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vpnctl/vpnctl/internal/secret"
+)
+
+// PPP is all that this node has of L2TP and PPTP. They are one type, for one pppd serves
+// both, out of one file of secrets.
+type PPP struct {
+	Servers []PPPServer `json:"servers,omitempty"` // sorted; one of each protocol at most
+	Links   []PPPLink   `json:"links,omitempty"`   // sorted; what this node dials
+}
+
+// IsZero reports whether the node has neither server nor link.
+func (p PPP) IsZero() bool { return len(p.Servers)+len(p.Links) == 0 }
+
+// Server returns the node's server of a protocol, nil where it has none.
+func (p *PPP) Server(protocol Tunnelling) *PPPServer {
+	for i := range p.Servers {
+		if p.Servers[i].Protocol == protocol {
+			return &p.Servers[i]
+		}
+	}
+	return nil
+}
+
+// LinksOf returns the links of a protocol.
+func (p *PPP) LinksOf(protocol Tunnelling) []PPPLink {
+	var out []PPPLink
+	for i := range p.Links {
+		if p.Links[i].Protocol == protocol {
+			out = append(out, p.Links[i])
+		}
+	}
+	return out
+}
+
+// Tunnelling is a protocol that carries PPP, by its key in the topology.
+type Tunnelling string
+
+// The protocols that carry PPP.
+const (
+	L2TP Tunnelling = "l2tp"
+	PPTP Tunnelling = "pptp"
+)
+
+// PPPTunnel is what server and link have in common: both ends of one kind of session.
+type PPPTunnel struct {
+	Protocol Tunnelling `json:"protocol"`
+	Name     string     `json:"name"`
+	// IPsec is false where it runs in clear, as PPTP always does.
+	IPsec bool `json:"ipsec,omitempty"`
+	// Auth is how a client may log in, best first, never none: mschapv2, mschap, chap, pap.
+	Auth []string `json:"auth"`
+	MPPE bool     `json:"mppe,omitempty"` // of 128 bits; both ends insist on it
+	MTU  int      `json:"mtu,omitempty"`  // 0: pppd's default
+}
+
+// Object is the tunnel's path: "l2tp/office".
+func (t *PPPTunnel) Object() string { return string(t.Protocol) + "/" + t.Name }
+
+// AuthName is the server's name in PPP, and so the server column of chap-secrets on both
+// ends. It is nobody else's: a line that somebody wrote for another server of this host
+// lets nobody into ours, and L2TP's users are not PPTP's.
+func (t *PPPTunnel) AuthName() string { return "vpnctl-" + string(t.Protocol) + "-" + t.Name }
+
+// PPPServer is a server that speaks PPP to whoever dials in.
+type PPPServer struct {
+	PPPTunnel
+	LocalIP netip.Addr `json:"local_ip"` // the server's end of every session
+	// Pools are sorted. A session takes a place in them even where its user has an address
+	// of his own: the daemons choose before they know who calls.
+	Pools []AddrRange  `json:"pools,omitempty"`
+	DNS   []netip.Addr `json:"dns,omitempty"` // in the order of the topology
+	// Idle and SessionLimit 0 are without limit, and so is MaxSessions.
+	Idle         time.Duration `json:"idle,omitempty"`
+	SessionLimit time.Duration `json:"session_limit,omitempty"`
+	MaxSessions  int           `json:"max_sessions,omitempty"`
+	// OneLogin means that a user's new session ends his older one. A fixed address never
+	// has two.
+	OneLogin bool `json:"one_login,omitempty"`
+	ProxyARP bool `json:"proxy_arp,omitempty"`
+	// Radius are asked instead of Users, of which there are none then.
+	Radius []RadiusServer `json:"radius,omitempty"` // in the order of the topology: the first that answers
+	Users  []PPPUser      `json:"users,omitempty"`  // sorted by name
+}
+
+// PPPUser is a user of a server.
+type PPPUser struct {
+	Name     string     `json:"name"`
+	Password secret.ID  `json:"password"`
+	Address  netip.Addr `json:"address,omitzero"` // not valid: one of the pools
+}
+
+// RadiusServer is where a server asks who may log in.
+type RadiusServer struct {
+	Host     string    `json:"host"` // an address or a DNS name
+	AuthPort int       `json:"auth_port"`
+	AcctPort int       `json:"acct_port"`
+	Secret   secret.ID `json:"secret"`
+}
+
+// PPPLink is a session that this node keeps up with a server.
+type PPPLink struct {
+	PPPTunnel
+	Server string `json:"server"` // an address or a DNS name
+	// LocalIP is the server's end of the session.
+	LocalIP  netip.Addr     `json:"local_ip"`
+	User     string         `json:"user"`
+	Password secret.ID      `json:"password"`
+	Routes   []netip.Prefix `json:"routes,omitempty"` // sorted
+	// DefaultRoute leads everything into the session while it is up, but for the way to
+	// the server.
+	DefaultRoute bool `json:"default_route,omitempty"`
+	UseDNS       bool `json:"use_dns,omitempty"`
+}
+
+// FallbackMetric is the metric of the unreachable routes of a link: what is sent while it
+// is down leaves nowhere. The routes of the session have a lower one.
+const FallbackMetric = 1 << 31
+
+// Fallbacks are the prefixes that lead nowhere while no link of ours is up, sorted. With
+// a default route the host's own serves then.
+func (p *PPP) Fallbacks() []netip.Prefix {
+	var all []netip.Prefix
+	for i := range p.Links {
+		all = append(all, p.Links[i].Routes...)
+	}
+	return normal(all)
+}
+
+// AddrRange is a range of addresses, both ends in it.
+type AddrRange struct {
+	From netip.Addr `json:"from"`
+	To   netip.Addr `json:"to"`
+}
+
+// String returns the range as a topology writes it.
+func (r AddrRange) String() string {
+	if r.From == r.To {
+		return r.From.String()
+	}
+	return r.From.String() + "-" + r.To.String()
+}
