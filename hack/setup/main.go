@@ -16,7 +16,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := debian.Install(ctx, os.Stderr, slices.Concat(debian.Compiler, debian.IPsec)...)
+	err := debian.Install(ctx, os.Stderr, slices.Concat(debian.Compiler, debian.IPsec, debian.PPP)...)
 	if err == nil {
 		_, err = vm.Prepare(ctx, os.Stderr)
 	}

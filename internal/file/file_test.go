@@ -2,6 +2,7 @@ package file_test
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,12 @@ func newWorld() *world {
 	w := &world{memory: backend.Memory{}}
 	w.backend = file.New(file.Config{Files: &w.files})
 	return w
+}
+
+// install is what dpkg does with a file of a package.
+func (w *world) install(data string) {
+	w.files.Put(protos, data, 0o644)
+	w.files.Put("/var/lib/dpkg/status", fmt.Sprintf("Package: p\nConffiles:\n %s %x\nDescription: p\n", protos, md5.Sum([]byte(data))), 0o644)
 }
 
 // String is all that an apply may change.
@@ -179,6 +186,18 @@ plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
     content: sha256 f30f9c929267 -> sha256 799db97a73dc
 plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
 `},
+		{"as its package brought it", func(w *world) { w.install("200 theirs\n") }, []desired.File{wanted}, `
+~ file/etc/iproute2/rt_protos.d/vpnctl.conf
+    content: sha256 d5693592bfb2 -> sha256 799db97a73dc
+plan: 0 to create, 1 to update, 0 to delete; 0 disruptive
+`},
+		{"as its package brought it, and no longer wanted", func(w *world) {
+			w.install("200 theirs\n")
+			w.converge(t, []desired.File{wanted})
+		}, nil, `
+- file/etc/iproute2/rt_protos.d/vpnctl.conf (puts back the file from before)
+plan: 0 to create, 0 to update, 1 to delete; 0 disruptive
+`},
 		{"no longer wanted", func(w *world) { w.converge(t, []desired.File{wanted}) }, nil, `
 - file/etc/iproute2/rt_protos.d/vpnctl.conf
 plan: 0 to create, 0 to update, 1 to delete; 0 disruptive
@@ -231,6 +250,13 @@ func TestCheck(t *testing.T) {
 	}{
 		{"free", func(*world) {}, false, ""},
 		{"ours by its header", put(file.Header + " long ago\n"), false, ""},
+		{"ours by its header behind a semicolon", put(file.SemicolonHeader + " long ago\n"), false, ""},
+		{"as its package brought it", func(w *world) { w.install("200 theirs\n") }, false, ""},
+		{"edited since its package brought it", func(w *world) {
+			w.install("200 theirs\n")
+			w.files.Put(protos, "200 mine\n", 0o644)
+		}, false, "file" + protos +
+			": a file that is not vpnctl's stands there; move it away, or run apply --adopt"},
 		{"ours by the memory", func(w *world) {
 			w.converge(t, wanted)
 			w.files.Put(protos, "somebody edited the header away\n", 0o644)

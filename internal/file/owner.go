@@ -15,8 +15,16 @@ import (
 	"github.com/vpnctl/vpnctl/internal/secret"
 )
 
-// Header begins the first line of every file of ours that has comments.
-const Header = "# Written by vpnctl"
+// Header begins the first line of every file of ours that has comments, and the other one
+// where a semicolon begins them.
+const (
+	Header          = "# Written by vpnctl"
+	SemicolonHeader = "; Written by vpnctl"
+)
+
+func hasHeader(data []byte) bool {
+	return bytes.HasPrefix(data, []byte(Header)) || bytes.HasPrefix(data, []byte(SemicolonHeader))
+}
 
 // Owner plans the whole files of one backend.
 type Owner struct {
@@ -30,7 +38,7 @@ type Owner struct {
 // record is what the memory keeps of a file of ours, under recordKey.
 type record struct {
 	Owner backend.Kind `json:"owner"`
-	// Adopted is the file that stood there before and was somebody else's.
+	// Adopted is the file that stood there before and was not vpnctl's.
 	Adopted *host.File `json:"adopted,omitempty"`
 	// Content stands for Adopted.Data where the owner's files are secret.
 	Content secret.ID `json:"content,omitempty"`
@@ -48,6 +56,8 @@ type observed struct {
 	blocks string      // a part of the path that is no folder, "" where all are
 	file   *host.File  // nil where there is no plain file
 	record *record     // nil where the memory knows none of ours
+	// packaged says that it is as its package brought it: nobody's.
+	packaged bool
 }
 
 // plain reports whether the path is free or holds a plain file.
@@ -55,7 +65,12 @@ func (o *observed) plain() bool { return o.typ == 0 && o.blocks == "" }
 
 // foreign reports whether a file is there that somebody else wrote.
 func (o *observed) foreign() bool {
-	return o.file != nil && o.record == nil && !bytes.HasPrefix(o.file.Data, []byte(Header))
+	return o.before() && !o.packaged
+}
+
+// before reports whether a file is there that was not vpnctl's: it comes back in the end.
+func (o *observed) before() bool {
+	return o.file != nil && o.record == nil && !hasHeader(o.file.Data)
 }
 
 func (w Owner) observe(in backend.Input, path string) (*observed, error) {
@@ -83,11 +98,14 @@ func (w Owner) observe(in backend.Input, path string) (*observed, error) {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	o.file = &f
+	if o.before() {
+		o.packaged = packaged(w.Files, path, f.Data)
+	}
 	return &o, nil
 }
 
 // Check refuses what Plan would have to overwrite: a foreign file, unless it may be
-// adopted, and anything that is no plain file.
+// adopted or is as its package brought it, and anything that is no plain file.
 func (w Owner) Check(in backend.Input, want []desired.File) error {
 	var errs []error
 	for _, f := range want {
@@ -203,7 +221,7 @@ func (w Owner) fields(have, want *host.File) []backend.Field {
 // newRecord is what the memory shall keep of a file that it does not know yet.
 func (w Owner) newRecord(in backend.Input, path string, o *observed) (*record, error) {
 	r := &record{Owner: w.Kind}
-	if o.foreign() {
+	if o.before() {
 		adopted := w.state(path, *o.file, nil)
 		r.Adopted, r.Content = &adopted.File, adopted.Content
 	}

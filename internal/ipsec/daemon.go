@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -143,17 +141,17 @@ func (s *system) State(ctx context.Context) (DaemonState, error) {
 	c, err := s.patiently(ctx)
 	switch {
 	case errors.Is(err, ErrNotRunning):
-		d.Mute = len(processes(program, "charon")) > 0
+		d.Mute = len(host.Processes(program, "charon")) > 0
 	case err != nil:
 		return d, err
 	default:
 		defer func() { _ = c.Close() }()
-		d.Running = ownNamespace(c.PID())
+		d.Running = host.OwnNamespace(c.PID())
 		if !d.Running {
 			d.Elsewhere = fmt.Sprintf("process %d, in another network namespace", c.PID())
 		}
 	}
-	if len(processes("starter")) > 0 {
+	if len(host.Processes("starter")) > 0 {
 		d.Starter = "ipsec starter"
 	}
 	return d, nil
@@ -172,7 +170,7 @@ func (s *system) patiently(ctx context.Context) (Session, error) {
 		if !errors.Is(err, ErrNotRunning) {
 			return true, err
 		}
-		return len(processes(program, "charon")) == 0, nil
+		return len(host.Processes(program, "charon")) == 0, nil
 	})
 	if c == nil && (err == nil || errors.Is(err, context.DeadlineExceeded)) {
 		err = ErrNotRunning
@@ -256,7 +254,7 @@ func (s *system) stopProcess(ctx context.Context) error {
 	}
 	pid := c.PID()
 	_ = c.Close()
-	if pid == 0 || !ownNamespace(pid) {
+	if pid == 0 || !host.OwnNamespace(pid) {
 		return fmt.Errorf("stopping charon: process %d is not this host's", pid)
 	}
 	// It knows this signal only.
@@ -311,34 +309,4 @@ func poll(ctx context.Context, done func() (bool, error)) error {
 		case <-ticker.C:
 		}
 	}
-}
-
-// ownNamespace reports whether a process is in this network namespace. One that cannot be
-// seen is: a pid namespace hides it, and that goes with a network namespace of its own.
-func ownNamespace(pid int) bool {
-	own, err := os.Readlink("/proc/thread-self/ns/net")
-	if err != nil {
-		return true
-	}
-	other, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/net")
-	return err != nil || own == other
-}
-
-// processes lists the processes of this network namespace that run one of the programs.
-func processes(names ...string) (pids []int) {
-	paths, err := filepath.Glob("/proc/[0-9]*/comm")
-	if err != nil {
-		return nil
-	}
-	for _, path := range paths {
-		comm, err := os.ReadFile(path)
-		if err != nil || !slices.Contains(names, strings.TrimSpace(string(comm))) {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err == nil && ownNamespace(pid) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }

@@ -107,6 +107,14 @@ func (m *Manager) Start(ctx context.Context, name string) error {
 	})
 }
 
+// Restart stops a unit where it runs, and starts it; it returns when it runs.
+func (m *Manager) Restart(ctx context.Context, name string) error {
+	return m.job(ctx, "restarting "+name, func(result chan<- string) error {
+		_, err := m.conn.RestartUnitContext(ctx, name, "replace", result)
+		return err
+	})
+}
+
 // StopAndWait stops a unit and returns when it has ended; one that is not there is success.
 func (m *Manager) StopAndWait(ctx context.Context, name string) error {
 	err := m.job(ctx, "stopping "+name, func(result chan<- string) error {

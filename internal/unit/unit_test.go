@@ -117,6 +117,19 @@ func (f *fakeSystemd) StartUnit(name, _ string) (dbus.ObjectPath, *dbus.Error) {
 	return f.job(name), nil
 }
 
+// RestartUnit is systemd's method.
+func (f *fakeSystemd) RestartUnit(name, _ string) (dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.files[name]; !ok {
+		return "", dbus.NewError(busName+".NoSuchUnit", []any{"Unit " + name + " not found."})
+	}
+	if f.result == "done" {
+		f.units[name] = "restarted"
+	}
+	return f.job(name), nil
+}
+
 // change is what enabling has done to the links.
 type change struct{ Type, Link, To string }
 
@@ -303,5 +316,28 @@ func TestConnectFails(t *testing.T) {
 		t.Error("connected to nothing")
 	} else if !strings.HasPrefix(err.Error(), "connecting to systemd: ") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestRestart(t *testing.T) {
+	f, m := startFake(t)
+	if err := m.Restart(t.Context(), "xl2tpd.service"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("restarting an unknown unit: %v", err)
+	}
+	f.install("xl2tpd.service")
+	for range 2 { // one that does not run, and one that does
+		if err := m.Restart(t.Context(), "xl2tpd.service"); err != nil {
+			t.Fatal(err)
+		}
+		if active, err := m.Active(t.Context(), "xl2tpd.service"); !active || err != nil {
+			t.Errorf("restarted, active is %v, %v", active, err)
+		}
+	}
+	if f.units["xl2tpd.service"] != "restarted" {
+		t.Error("the unit was not restarted")
+	}
+	f.answer("failed")
+	if err := m.Restart(t.Context(), "xl2tpd.service"); err == nil {
+		t.Error("a failed job is success")
 	}
 }
