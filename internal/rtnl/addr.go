@@ -10,6 +10,8 @@ import (
 type Addr struct {
 	Index  int // of the link
 	Prefix netip.Prefix
+	// Peer is the other end of a link between two, not valid on any other.
+	Peer netip.Addr
 	// Kernel marks an address that the kernel gave the link by itself, as it does
 	// with the link-local one of a tun device.
 	Kernel bool
@@ -61,6 +63,9 @@ func parseAddr(data []byte) (Addr, error) {
 	})
 	if !local.IsValid() {
 		local = peer // IPv6 gives its address there
+	}
+	if peer != local {
+		a.Peer = peer
 	}
 	a.Prefix = netip.PrefixFrom(local, int(data[1]))
 	a.Kernel = proto > 0 && proto <= kernelProtocol || flags&unix.IFA_F_STABLE_PRIVACY != 0

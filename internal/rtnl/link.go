@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 
@@ -52,6 +53,26 @@ func (c *Conn) Link(name string) (Link, error) {
 		return Link{}, fmt.Errorf("finding link %s: %w", name, err)
 	}
 	return l, nil
+}
+
+// Counters tells how many bytes a link has received and sent; no link of that name is
+// fs.ErrNotExist.
+func (c *Conn) Counters(name string) (rx, tx uint64, err error) {
+	err = c.get(func(e *encoder, seq uint32) {
+		e.begin(unix.RTM_GETLINK, 0, seq, unix.SizeofIfInfomsg)
+		e.string(unix.IFLA_IFNAME, name)
+	}, func(m message) error {
+		return attributes(m.data, unix.SizeofIfInfomsg, func(typ uint16, v []byte) {
+			// rtnl_link_stats64: packets in and out, then bytes in and out.
+			if typ == unix.IFLA_STATS64 && len(v) >= 32 {
+				rx, tx = binary.NativeEndian.Uint64(v[16:]), binary.NativeEndian.Uint64(v[24:])
+			}
+		})
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting bytes of %s: %w", name, err)
+	}
+	return rx, tx, nil
 }
 
 func parseLink(data []byte) (Link, error) {
