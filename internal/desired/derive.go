@@ -44,8 +44,11 @@ func Derive(t *topology.Topology, node string, src Source) (*State, error) {
 	}
 	var tunnels []tunnel
 	s.IPsec, tunnels = d.ipsec()
-	s.Netfilter = d.netfilter(networks, s.Interfaces, tunnels)
+	parts := d.pppParts()
+	s.PPP = d.ppp(parts)
+	s.Netfilter = d.netfilter(networks, s.Interfaces, tunnels, parts)
 	s.Sysctl = sysctl(s.Interfaces, &s.Netfilter, tunnels)
+	s.Modules = pppModules(&s.PPP, &s.Netfilter)
 	s.Files = files(s)
 	if err := d.err(); err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ type deriver struct {
 	src  Source
 	keys map[*secret.Ref]readKey
 	errs source.Errors
-	// secrets are those of IPsec.
+	// secrets are those of IPsec and PPP.
 	secrets map[*secret.Ref]readSecret
 }
 
@@ -84,7 +87,13 @@ var protocols = File{
 }
 
 func files(s *State) []File {
-	if len(s.Interfaces)+len(s.IPsec.Links)+len(s.IPsec.Routes) == 0 {
+	routes := len(s.Interfaces) + len(s.IPsec.Links) + len(s.IPsec.Routes)
+	for i := range s.PPP.Links {
+		if l := &s.PPP.Links[i]; len(l.Routes) > 0 || l.DefaultRoute {
+			routes++
+		}
+	}
+	if routes == 0 {
 		return nil
 	}
 	return []File{protocols}

@@ -11,7 +11,7 @@ import (
 // netfilter derives the packet filter of the host's own namespace. An interface that
 // lives in another is forwarded to and from there, by whoever owns that namespace; only
 // its socket is here.
-func (d *deriver) netfilter(networks []network, interfaces []Interface, tunnels []tunnel) Netfilter {
+func (d *deriver) netfilter(networks []network, interfaces []Interface, tunnels []tunnel, parts []pppPart) Netfilter {
 	nf := Netfilter{Masquerades: d.masquerades()}
 	for n := range networks {
 		i := &interfaces[n]
@@ -29,11 +29,13 @@ func (d *deriver) netfilter(networks []network, interfaces []Interface, tunnels 
 	for i := range tunnels {
 		d.protect(&nf, &tunnels[i])
 	}
+	d.carryPPP(&nf, parts)
 	slices.SortStableFunc(nf.Forwards, func(a, b Forward) int { return cmp.Compare(a.Object, b.Object) })
 	slices.SortStableFunc(nf.Guards, compareGuards)
 	if d.firewall() {
 		d.open(&nf, interfaces)
 		d.openIPsec(&nf, tunnels)
+		d.openPPP(&nf, parts)
 	}
 	return nf
 }

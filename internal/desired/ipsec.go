@@ -25,6 +25,8 @@ type tunnel struct {
 	gateway string
 	// carries means that the node forwards others' traffic through it.
 	carries bool
+	// opened means that its traffic has an open port of its own.
+	opened bool
 }
 
 // ipsecBuilder collects what charon shall hold.
@@ -40,6 +42,9 @@ func (d *deriver) ipsec() (IPsec, []tunnel) {
 	b := &ipsecBuilder{deriver: d, users: map[string]secret.ID{}}
 	for i := range d.IPsec {
 		b.connection(&d.IPsec[i])
+	}
+	for i := range d.L2TP {
+		b.l2tp(&d.L2TP[i])
 	}
 	b.number()
 	for i := range b.tunnels {

@@ -144,6 +144,9 @@ func (d *deriver) openIPsec(nf *Netfilter, tunnels []tunnel) {
 			nf.Inner = append(nf.Inner, t.link)
 			continue
 		}
+		if t.opened {
+			continue
+		}
 		var inner []Inner
 		for _, f := range t.flows {
 			in := Inner{Object: d.object("inner", "ipsec/"+t.Name), Local: f.local, Remote: f.remote}

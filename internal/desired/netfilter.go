@@ -98,6 +98,8 @@ type OpenPort struct {
 	Object   string `json:"object"`
 	Protocol string `json:"protocol"` // udp, tcp, esp, ah, gre
 	Port     int    `json:"port,omitempty"`
+	// Dialled means that the port is the far end's: from there come answers only.
+	Dialled bool `json:"dialled,omitempty"`
 }
 
 // Exempt is traffic of one pair of selectors of a connection: its source is not rewritten.

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -144,4 +145,64 @@ func (r AddrRange) String() string {
 		return r.From.String()
 	}
 	return r.From.String() + "-" + r.To.String()
+}
+
+// Size is how many addresses an IPv4 range has.
+func (r AddrRange) Size() int { return int(number4(r.To)-number4(r.From)) + 1 }
+
+// number4 is an IPv4 address as a number.
+func number4(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func addr4(n uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.AddrFrom4(b)
+}
+
+// Slots are the addresses that the daemon hands out, one a session: the pools, as many of
+// them as MaxSessions lets it. Where every user has an address of his own and there is no
+// pool, these are the places, and pppd gives each user his.
+func (s *PPPServer) Slots() []AddrRange {
+	from := s.Pools
+	if len(from) == 0 {
+		var own []netip.Prefix
+		for i := range s.Users {
+			if a := s.Users[i].Address; a.IsValid() {
+				own = append(own, host(a))
+			}
+		}
+		from = joined(normal(own))
+	}
+	left := s.MaxSessions
+	if left == 0 {
+		return from
+	}
+	var out []AddrRange
+	for _, r := range from {
+		if left <= 0 {
+			break
+		}
+		if r.Size() > left {
+			r.To = addr4(number4(r.From) + uint32(left) - 1)
+		}
+		left -= r.Size()
+		out = append(out, r)
+	}
+	return out
+}
+
+// joined are sorted prefixes as the fewest ranges.
+func joined(sorted []netip.Prefix) []AddrRange {
+	var out []AddrRange
+	for _, p := range sorted {
+		if n := len(out); n > 0 && out[n-1].To.Next() == p.Addr() {
+			out[n-1].To = last(p)
+			continue
+		}
+		out = append(out, AddrRange{From: p.Addr(), To: last(p)})
+	}
+	return out
 }

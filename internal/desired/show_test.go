@@ -93,12 +93,16 @@ func show(s *State) string {
 		showInterface(&b, &s.Interfaces[i])
 	}
 	showIPsec(&b, &s.IPsec)
+	showPPP(&b, &s.PPP)
 	showNetfilter(&b, &s.Netfilter)
 	for _, key := range slices.Sorted(maps.Keys(s.Sysctl)) {
 		fmt.Fprintf(&b, "sysctl %s=%s\n", key, s.Sysctl[key])
 	}
 	for _, f := range s.Files {
 		fmt.Fprintf(&b, "file %s %04o\n", f.Path, f.Mode)
+	}
+	for _, m := range s.Modules {
+		fmt.Fprintf(&b, "module %s\n", m)
 	}
 	if len(s.Unimplemented) > 0 {
 		fmt.Fprintf(&b, "unimplemented %s\n", strings.Join(s.Unimplemented, " "))
@@ -165,7 +169,9 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 		fmt.Fprintf(b, "anti-spoof %s %v mark %d\n", a.Interface, a.Addresses, a.Mark)
 	}
 	for _, o := range n.OpenPorts {
-		fmt.Fprintf(b, "open %s/%d\n", o.Protocol, o.Port)
+		fmt.Fprintf(b, "open %s/%d", o.Protocol, o.Port)
+		option(b, "dialled", o.Dialled)
+		b.WriteString("\n")
 	}
 	for _, name := range n.Inner {
 		fmt.Fprintf(b, "inner %s\n", name)
@@ -175,6 +181,24 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 		option(b, "local", i.Local)
 		option(b, "remote", i.Remote)
 		b.WriteString("\n")
+	}
+	for _, i := range n.InnerLinks {
+		fmt.Fprintf(b, "inner %s remote %s", i.Interface, i.Remote)
+		option(b, "answers", i.Answers)
+		b.WriteString("\n")
+	}
+	for _, d := range n.Drops {
+		fmt.Fprintf(b, "drop udp/%d", d.Port)
+		for _, p := range d.Peers {
+			option(b, "peer", p)
+		}
+		for _, p := range d.Except {
+			option(b, "except", p)
+		}
+		b.WriteString("\n")
+	}
+	for _, h := range n.Helpers {
+		fmt.Fprintf(b, "helper %s tcp/%d from %s\n", h.Name, h.Port, h.Source)
 	}
 	for _, e := range n.Exempts {
 		b.WriteString("exempt")
@@ -285,6 +309,48 @@ func showConnection(b *strings.Builder, c *Connection) {
 		}
 		b.WriteString("\n")
 	}
+}
+
+// showPPP prints servers and links.
+func showPPP(b *strings.Builder, p *PPP) {
+	for i := range p.Servers {
+		s := &p.Servers[i]
+		fmt.Fprintf(b, "server %s %s pools %v", s.Object(), s.LocalIP, s.Pools)
+		showPPPTunnel(b, &s.PPPTunnel)
+		for _, a := range s.DNS {
+			option(b, "dns", a)
+		}
+		option(b, "idle", s.Idle)
+		option(b, "session_limit", s.SessionLimit)
+		option(b, "max_sessions", s.MaxSessions)
+		option(b, "one_login", s.OneLogin)
+		option(b, "proxy_arp", s.ProxyARP)
+		b.WriteString("\n")
+		for _, u := range s.Users {
+			fmt.Fprintf(b, "  user %s %s", u.Name, u.Password)
+			option(b, "address", u.Address)
+			b.WriteString("\n")
+		}
+		for _, r := range s.Radius {
+			fmt.Fprintf(b, "  radius %s %d %d %s\n", r.Host, r.AuthPort, r.AcctPort, r.Secret)
+		}
+	}
+	for i := range p.Links {
+		l := &p.Links[i]
+		fmt.Fprintf(b, "dial %s %s %s user %s %s", l.Object(), l.Server, l.LocalIP, l.User, l.Password)
+		showPPPTunnel(b, &l.PPPTunnel)
+		option(b, "routes", join2(l.Routes))
+		option(b, "default_route", l.DefaultRoute)
+		option(b, "use_dns", l.UseDNS)
+		b.WriteString("\n")
+	}
+}
+
+func showPPPTunnel(b *strings.Builder, t *PPPTunnel) {
+	fmt.Fprintf(b, " auth %s", strings.Join(t.Auth, ","))
+	option(b, "ipsec", t.IPsec)
+	option(b, "mppe", t.MPPE)
+	option(b, "mtu", t.MTU)
 }
 
 // option prints what is not the zero of its type.

@@ -25,6 +25,7 @@ func TestNeedsWatch(t *testing.T) {
 		"guard":       {filter(desired.Netfilter{Guards: make([]desired.Guard, 1)}), true},
 		"exempt":      {filter(desired.Netfilter{Exempts: make([]desired.Exempt, 1)}), true},
 		"masquerade":  {filter(desired.Netfilter{Masquerades: make([]desired.Masquerade, 1)}), false},
+		"PPP":         {desired.State{PPP: desired.PPP{Links: make([]desired.PPPLink, 1)}}, true},
 		"IPsec":       {desired.State{IPsec: desired.IPsec{Connections: make([]desired.Connection, 1)}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,155 @@
+package desired
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/vpnctl/vpnctl/internal/topology"
+)
+
+// pppLinks is the pattern of pppd's own names.
+const pppLinks = "ppp+"
+
+// The ports of both protocols.
+const (
+	l2tpPort = 1701
+	pptpPort = 1723
+)
+
+// inside are the addresses that a server's sessions may have, as few prefixes as hold
+// them.
+func (p *pppPart) inside() []netip.Prefix {
+	var all []netip.Prefix
+	for _, r := range p.Pools {
+		all = append(all, inRange(r)...)
+	}
+	for i := range p.Users {
+		if a := p.Users[i].Address; a.IsValid() {
+			all = append(all, host(a))
+		}
+	}
+	return aggregate(all)
+}
+
+// beyond is what a link of this node leads to.
+func (p *pppPart) beyond() []netip.Prefix {
+	if p.client.DefaultRoute {
+		return []netip.Prefix{everything(false)}
+	}
+	return aggregate(append(slices.Clone(p.client.Routes), host(p.LocalIP)))
+}
+
+// carryPPP derives what the packet filter does for the sessions whether or not it shall be
+// opened. Their interfaces have names that nobody knows beforehand and that others' may
+// have, too (a DSL line): no rule goes by the interface alone.
+func (d *deriver) carryPPP(nf *Netfilter, parts []pppPart) {
+	nf.Helpers = d.helpers()
+	d.dropL2TP(nf, parts)
+	for i := range parts {
+		p := &parts[i]
+		if p.server {
+			d.forwardPPP(nf, p)
+		} else if len(nf.Masquerades) > 0 {
+			// Nothing but a nat rule of its own has this node carry others' traffic there.
+			d.clampPPP(nf, p, p.beyond())
+		}
+	}
+}
+
+// forwardPPP lets the sessions of a server through. Where a nat rule hides them, what lies
+// behind the server only answers.
+func (d *deriver) forwardPPP(nf *Netfilter, p *pppPart) {
+	hidden := prefixSet{}
+	for _, m := range nf.Masquerades {
+		hidden[m.Source] = true
+	}
+	inside := p.inside()
+	object := d.object("forward", p.tunnel.Object())
+	for _, s := range inside {
+		nf.Forwards = append(nf.Forwards,
+			Forward{Object: object, In: pppLinks, From: s},
+			Forward{Object: object, Out: pppLinks, To: s, Answers: hidden.covers(s)})
+	}
+	d.clampPPP(nf, p, inside)
+}
+
+func (d *deriver) clampPPP(nf *Netfilter, p *pppPart, remote []netip.Prefix) {
+	for _, r := range remote {
+		nf.Clamps = append(nf.Clamps, Clamp{Object: d.object("clamp", p.tunnel.Object()), Interface: pppLinks, Remote: r})
+	}
+}
+
+// helpers are for the clients of PPTP whose way to their server is through a nat rule of
+// this node.
+func (d *deriver) helpers() []Helper {
+	var out []Helper
+	for _, r := range d.NAT {
+		if r.Node != d.node {
+			continue
+		}
+		for _, source := range r.Sources {
+			if d.hasPPTPBehind(source) {
+				out = add(out, Helper{Object: d.object("helper", "pptp"), Name: "pptp", Port: pptpPort, Source: source})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Helper) int { return comparePrefixes(a.Source, b.Source) })
+	return out
+}
+
+// hasPPTPBehind reports whether another node, with an address in source, dials a PPTP
+// server that is not this node.
+func (d *deriver) hasPPTPBehind(source netip.Prefix) bool {
+	return slices.ContainsFunc(d.PPTP, func(p topology.PPTP) bool {
+		return p.Server != d.node && slices.ContainsFunc(p.Clients, func(cl topology.Client) bool {
+			return cl.Node != d.node && slices.ContainsFunc(d.addresses4(cl.Node), func(h topology.Host) bool {
+				return h.Addr.IsValid() && source.Contains(h.Addr)
+			})
+		})
+	})
+}
+
+// openPPP opens what servers and links need, and what the sessions carry to and from this
+// host.
+func (d *deriver) openPPP(nf *Netfilter, parts []pppPart) {
+	for i := range parts {
+		p := &parts[i]
+		d.openTunnel(nf, p)
+		inner := d.object("inner", p.tunnel.Object())
+		if p.server {
+			for _, r := range p.inside() {
+				nf.InnerLinks = append(nf.InnerLinks, InnerLink{Object: inner, Interface: pppLinks, Remote: r})
+			}
+			continue
+		}
+		for _, r := range p.beyond() {
+			// Whoever leads everything there did not say that everybody may call.
+			nf.InnerLinks = append(nf.InnerLinks, InnerLink{Object: inner, Interface: pppLinks, Remote: r, Answers: r.Bits() == 0})
+		}
+	}
+}
+
+// openTunnel opens what carries the sessions. L2TP's port is open to all: what IPsec has
+// not taken was dropped before.
+func (d *deriver) openTunnel(nf *Netfilter, p *pppPart) {
+	open := func(what, protocol string, port int, dialled bool) {
+		nf.OpenPorts = add(nf.OpenPorts, OpenPort{Object: d.object("open", what), Protocol: protocol, Port: port, Dialled: dialled})
+	}
+	switch {
+	case p.tunnel.Protocol == L2TP && p.client != nil && !p.tunnel.IPsec:
+		open("l2tp", "udp", l2tpPort, true)
+	case p.tunnel.Protocol == L2TP:
+		open("l2tp", "udp", l2tpPort, false)
+	default:
+		open("pptp", "tcp", pptpPort, p.client != nil)
+		open("gre", "gre", 0, false)
+	}
+	if !p.server || p.Radius == nil {
+		return
+	}
+	for i := range p.Radius.Servers {
+		r := &p.Radius.Servers[i]
+		open("radius", "udp", int(r.AuthPort), true)
+		open("radius", "udp", int(r.AcctPort), true)
+	}
+}
