@@ -14,7 +14,7 @@ import (
 func (r *rig) up(s *desired.State) *rig {
 	r.t.Helper()
 	r.apply(s)
-	r.bringUp(s)
+	r.charon.BringUp()
 	r.charon.Calls()
 	return r
 }

@@ -216,6 +216,18 @@ func (g *gateway) apply(want *desired.State) string {
 	return j.Plan
 }
 
+// undone applies and undoes, which leaves everything as it was.
+func (g *gateway) undone(s named) {
+	g.t.Helper()
+	before := g.conns()
+	if j := g.do(job{Want: s.State, Undo: true}); j.Err != "" {
+		g.t.Fatalf("%s, undone: %s", s.name, j.Err)
+	}
+	if diff := cmp.Diff(before, g.conns()); diff != "" {
+		g.t.Fatalf("%s, undone (-before +after):\n%s", s.name, diff)
+	}
+}
+
 // conns is what charon and the file hold, without what differs from run to run.
 func (g *gateway) conns() string {
 	out, err := g.Try("swanctl", "--list-conns", "--raw")
@@ -256,21 +268,23 @@ func TestRealCharon(t *testing.T) {
 			}
 		}
 	}
+	bare := false // somebody has restarted charon without loading anything
 	for range 12 {
 		s := states[random.IntN(len(states))]
+		t.Logf("to %q", s.name)
 		want := r.text(s.State)
-		before := g.conns()
-		if j := g.do(job{Want: s.State, Undo: true}); j.Err != "" {
-			t.Fatalf("%s, undone: %s", s.name, j.Err)
-		}
-		if diff := cmp.Diff(before, g.conns()); diff != "" {
-			t.Fatalf("%s, undone (-before +after):\n%s", s.name, diff)
+		// Where the apply restarts charon itself, that one has what the files say, and so it
+		// has when all is undone, whether or not it had before.
+		if !bare && !r.charon.Outdated() || !strings.Contains(want, "restarts charon") {
+			g.undone(s)
 		}
 		r.apply(s.State)
 		if diff := cmp.Diff(want, g.apply(s.State)); diff != "" {
 			t.Fatalf("%s: plan (-fake +real):\n%s", s.name, diff)
 		}
-		if random.IntN(4) == 0 && !s.IPsec.IsZero() {
+		bare = random.IntN(4) == 0 && !s.IPsec.IsZero()
+		if bare {
+			t.Log("restarted")
 			g.restart()
 			r.charon.Kill()
 			r.charon.Start(context.Background(), ipsec.DaemonSetup{})

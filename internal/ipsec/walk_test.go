@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/plan"
 )
@@ -47,8 +46,8 @@ func TestWalk(t *testing.T) {
 			r.charon.Restart()
 			fresh.charon.Restart()
 		}
-		r.bringUp(s.State)
-		fresh.bringUp(s.State)
+		r.charon.BringUp()
+		fresh.charon.BringUp()
 		if diff := cmp.Diff(fresh.host(), r.host()); diff != "" {
 			t.Fatalf("from %q to %q (-fresh +walked):\n%s", from, s.name, diff)
 		}
@@ -61,26 +60,6 @@ func TestWalk(t *testing.T) {
 	r.charon.Restart() // which it did not run before the first apply, or did
 	if diff := cmp.Diff(empty, r.host()); diff != "" {
 		t.Errorf("after removing everything (-before +after):\n%s", diff)
-	}
-}
-
-// bringUp lets all tunnels come up, as traffic and peers would.
-func (r *rig) bringUp(s *desired.State) {
-	live := map[string]bool{}
-	for _, sa := range r.charon.SAs() {
-		for _, c := range sa.Children {
-			live[sa.Conn+"/"+c.Name] = true
-		}
-	}
-	for _, c := range s.IPsec.Connections {
-		if c.Server || c.RemoteAddrs[0] == "%any" {
-			continue
-		}
-		for _, ch := range c.Children {
-			if !live[c.Name+"/"+ch.Name] {
-				r.charon.Initiate(c.Name, ch.Name)
-			}
-		}
 	}
 }
 
@@ -109,7 +88,7 @@ func (r *rig) faults(from, to named) {
 			r.charon.Kill() // so that it is started, and stopped in the end
 		}
 		r.apply(from.State)
-		r.bringUp(from.State)
+		r.charon.BringUp()
 		before := r.state()
 		p := r.plan(to.State)
 		hit := r.failAt(k, k%2 == 0)
@@ -152,7 +131,7 @@ func TestCutOff(t *testing.T) {
 		for k := 1 + n%2; ; k += 2 {
 			r := base.again()
 			r.apply(from.State)
-			r.bringUp(from.State)
+			r.charon.BringUp()
 			hit := r.failAt(k, true)
 			_ = r.do(r.plan(to.State))
 			r.heal()
@@ -168,8 +147,8 @@ func TestCutOff(t *testing.T) {
 				fresh.charon.Kill()
 			}
 			fresh.apply(to.State)
-			r.bringUp(to.State)
-			fresh.bringUp(to.State)
+			r.charon.BringUp()
+			fresh.charon.BringUp()
 			if diff := cmp.Diff(fresh.host(), r.host()); diff != "" {
 				t.Fatalf("%s -> %s, cut off at write %d (-fresh +converged):\n%s", from.name, to.name, k, diff)
 			}

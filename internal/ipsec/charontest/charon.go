@@ -298,6 +298,13 @@ func (c *Charon) Plugins() []string {
 	return slices.Clone(c.plugins)
 }
 
+// Outdated reports whether one that is started now would have other plugins.
+func (c *Charon) Outdated() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !slices.Equal(c.plugins, c.configured())
+}
+
 // SAs are the live ones.
 func (c *Charon) SAs() []SA {
 	c.mu.Lock()
@@ -469,6 +476,31 @@ func (c *Charon) Initiate(conn, child string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.comeUp(conn, child)
+}
+
+// BringUp brings every child up that is not, towards an end that is somewhere, as traffic
+// and peers would in time.
+func (c *Charon) BringUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	live := map[string]bool{}
+	for _, sa := range c.sas {
+		for _, child := range sa.Children {
+			live[sa.Conn+"/"+child.Name] = true
+		}
+	}
+	for _, conn := range sorted(c.conns) {
+		m := c.conns[conn]
+		children := sub(m, "children")
+		if remote, _ := m.Get("remote_addrs").([]string); len(remote) == 0 || remote[0] == "%any" || children == nil {
+			continue
+		}
+		for _, child := range children.Keys() {
+			if !live[conn+"/"+child] {
+				c.comeUp(conn, child)
+			}
+		}
+	}
 }
 
 // Forget unloads a connection behind vpnctl's back.
