@@ -93,13 +93,14 @@ type AntiSpoof struct {
 	Mark      int          `json:"mark"`
 }
 
-// OpenPort opens one port, or one protocol, on INPUT and OUTPUT, both families.
+// OpenPort opens one port, or one protocol, on INPUT and OUTPUT.
 type OpenPort struct {
 	Object   string `json:"object"`
 	Protocol string `json:"protocol"` // udp, tcp, esp, ah, gre
 	Port     int    `json:"port,omitempty"`
 	// Dialled means that the port is the far end's: from there come answers only.
 	Dialled bool `json:"dialled,omitempty"`
+	Family  int  `json:"family,omitempty"` // 4 or 6; 0: both
 }
 
 // Exempt is traffic of one pair of selectors of a connection: its source is not rewritten.

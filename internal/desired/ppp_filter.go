@@ -133,7 +133,7 @@ func (d *deriver) openPPP(nf *Netfilter, parts []pppPart) {
 // not taken was dropped before.
 func (d *deriver) openTunnel(nf *Netfilter, p *pppPart) {
 	open := func(what, protocol string, port int, dialled bool) {
-		nf.OpenPorts = add(nf.OpenPorts, OpenPort{Object: d.object("open", what), Protocol: protocol, Port: port, Dialled: dialled})
+		nf.OpenPorts = add(nf.OpenPorts, OpenPort{Object: d.object("open", what), Protocol: protocol, Port: port, Dialled: dialled, Family: 4})
 	}
 	switch {
 	case p.tunnel.Protocol == L2TP && p.client != nil && !p.tunnel.IPsec:

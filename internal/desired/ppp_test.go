@@ -121,7 +121,7 @@ func TestPPP(t *testing.T) {
 				open udp/500
 				open udp/4500
 				open esp/0
-				open udp/1701
+				open udp/1701 family 4
 				inner ppp+ remote 10.8.0.8/30
 				inner ppp+ remote 10.8.1.9/32
 				drop udp/1701
@@ -142,7 +142,7 @@ func TestPPP(t *testing.T) {
 				open udp/500
 				open udp/4500
 				open esp/0
-				open udp/1701
+				open udp/1701 family 4
 				inner ppp+ remote 0.0.0.0/0 answers true
 				drop udp/1701
 				exempt to 198.51.100.2/32
@@ -155,7 +155,7 @@ func TestPPP(t *testing.T) {
 		{"L2TP in clear", pppSite("l2tp", pppUsers+"    pools: [10.8.0.8-10.8.0.11]\n    ipsec: none\n", "{c: {user: ann}}", "firewall: {b: {open_ports: true}, c: {open_ports: true}}\n"), []string{"connection", "server", "dial", "open", "inner", "drop", "exempt", "module"}, map[string]string{
 			"b": `
 				server l2tp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2,chap
-				open udp/1701
+				open udp/1701 family 4
 				inner ppp+ remote 10.8.0.8/30
 				inner ppp+ remote 10.8.1.9/32
 				module l2tp_ppp
@@ -163,7 +163,7 @@ func TestPPP(t *testing.T) {
 				`,
 			"c": `
 				dial l2tp/s 198.51.100.2 10.8.0.1 user ann word auth mschapv2,chap
-				open udp/1701 dialled true
+				open udp/1701 dialled true family 4
 				inner ppp+ remote 10.8.0.1/32
 				module l2tp_ppp
 				module ppp_generic
@@ -198,12 +198,12 @@ func TestPPP(t *testing.T) {
 				server pptp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2 mppe true
 				  radius 192.0.2.7 1812 1813 s1
 				  radius r.example.net 1645 1646 s2
-				open tcp/1723
-				open gre/0
-				open udp/1812 dialled true
-				open udp/1813 dialled true
-				open udp/1645 dialled true
-				open udp/1646 dialled true
+				open tcp/1723 family 4
+				open gre/0 family 4
+				open udp/1812 dialled true family 4
+				open udp/1813 dialled true family 4
+				open udp/1645 dialled true family 4
+				open udp/1646 dialled true family 4
 				inner ppp+ remote 10.8.0.8/30
 				`,
 		}},
@@ -213,8 +213,8 @@ func TestPPP(t *testing.T) {
 			"c": `
 				clamp out ppp+ remote 10.8.0.1/32
 				clamp out ppp+ remote 10.9.0.0/16
-				open tcp/1723 dialled true
-				open gre/0
+				open tcp/1723 dialled true family 4
+				open gre/0 family 4
 				inner ppp+ remote 10.8.0.1/32
 				inner ppp+ remote 10.9.0.0/16
 				helper pptp tcp/1723 from 192.0.2.0/24

@@ -171,6 +171,7 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 	for _, o := range n.OpenPorts {
 		fmt.Fprintf(b, "open %s/%d", o.Protocol, o.Port)
 		option(b, "dialled", o.Dialled)
+		option(b, "family", o.Family)
 		b.WriteString("\n")
 	}
 	for _, name := range n.Inner {

@@ -3,6 +3,7 @@ package nat
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -12,17 +13,53 @@ import (
 // other rules there: what a guard lets pass returns, and shall not miss them.
 func guardChain(hook string) string { return Prefix + "GUARD-" + hook }
 
+// dropChain is the name of our chain of drops behind a builtin one. It is apart from the
+// guards: whom these let pass, a drop need not.
+func dropChain(hook string) string { return Prefix + "DROP-" + hook }
+
+// drop drops what comes to and leaves from a port of this host in clear, in mangle as the
+// guards do: there nobody has an accept of established connections. Neither protocol that
+// has one here runs over IPv6.
+func (r *renderer) drop(d desired.Drop) {
+	if r.family == IPv6 {
+		return
+	}
+	for _, way := range []struct{ hook, dir, port, peer string }{
+		{"INPUT", "in", "udp --dport", optSource}, {"OUTPUT", "out", "udp --sport", optDest},
+	} {
+		add := func(target string, peer netip.Addr) {
+			one := rule{optProto: "udp", way.port: strconv.Itoa(d.Port), optJump: target}
+			if peer.IsValid() {
+				one[way.peer] = netip.PrefixFrom(peer, peer.BitLen()).String()
+			}
+			if target == "DROP" {
+				one["policy --dir"], one["policy --pol"] = way.dir, "none"
+			}
+			r.addTo(dropChain(way.hook), "mangle", way.hook, d.Object, one)
+		}
+		for _, p := range d.Except {
+			add("RETURN", p)
+		}
+		for _, p := range d.Peers {
+			add("DROP", p)
+		}
+		if len(d.Peers) == 0 {
+			add("DROP", netip.Addr{})
+		}
+	}
+}
+
 // guards reports whether a rule guards against clear text or spoofed packets: such rules
 // come first and go last.
 func guards(table, chain, spec string) bool {
 	switch {
-	case table == "raw", strings.HasPrefix(chain, guardChain("")):
+	case strings.HasPrefix(chain, guardChain("")), strings.HasPrefix(chain, dropChain("")):
 		return true
-	case table != "nat":
+	case table != "nat" && table != "raw":
 		return false
 	}
 	r, err := parseRule(spec)
-	return err == nil && r[optJump] == "ACCEPT"
+	return err == nil && (table == "nat" && r[optJump] == "ACCEPT" || table == "raw" && r[optJump] == "DROP")
 }
 
 // exemptPair keeps the source of one pair of selectors as it is, ahead of all rules that

@@ -1,12 +1,17 @@
 package nat_test
 
 import (
+	"errors"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -123,13 +128,147 @@ OUTPUT -s 10.10.0.0/24 -m policy --dir out --pol ipsec -j ACCEPT
 	}
 }
 
+// TestRenderPPP: what keeps L2TP inside IPsec comes before the guards, and what these let
+// pass does not pass it by.
+func TestRenderPPP(t *testing.T) {
+	one, two := netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
+	pool := prefix("192.168.130.0/25")
+	tests := []struct {
+		name, want string
+		netfilter  desired.Netfilter
+	}{
+		{"all but some", `
+DROP-INPUT -s 192.0.2.2/32 -p udp -m udp --dport 1701 -j RETURN
+DROP-INPUT -s 192.0.2.3/32 -p udp -m udp --dport 1701 -j RETURN
+DROP-INPUT -p udp -m policy --dir in --pol none -m udp --dport 1701 -j DROP
+DROP-OUTPUT -d 192.0.2.2/32 -p udp -m udp --sport 1701 -j RETURN
+DROP-OUTPUT -d 192.0.2.3/32 -p udp -m udp --sport 1701 -j RETURN
+DROP-OUTPUT -p udp -m policy --dir out --pol none -m udp --sport 1701 -j DROP
+`, desired.Netfilter{Drops: []desired.Drop{{Port: 1701, Except: []netip.Addr{one, two}}}}},
+		{"one alone", `
+DROP-INPUT -s 192.0.2.2/32 -p udp -m policy --dir in --pol none -m udp --dport 1701 -j DROP
+DROP-OUTPUT -d 192.0.2.2/32 -p udp -m policy --dir out --pol none -m udp --sport 1701 -j DROP
+`, desired.Netfilter{Drops: []desired.Drop{{Port: 1701, Peers: []netip.Addr{one}}}}},
+		{"sessions", `
+FORWARD -s 192.168.130.0/25 -i ppp+ -j ACCEPT
+FORWARD -d 192.168.130.0/25 -o ppp+ -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+INPUT -p udp -m udp --dport 1701 -j ACCEPT
+INPUT -p tcp -m conntrack --ctstate ESTABLISHED,RELATED -m tcp --sport 1723 -j ACCEPT
+INPUT -s 192.168.130.0/25 -i ppp+ -j ACCEPT
+INPUT -i ppp+ -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+OUTPUT -p udp -m udp --sport 1701 -j ACCEPT
+OUTPUT -p tcp -m tcp --dport 1723 -j ACCEPT
+OUTPUT -d 192.168.130.0/25 -o ppp+ -j ACCEPT
+OUTPUT -o ppp+ -j ACCEPT
+`, desired.Netfilter{
+			Forwards:   []desired.Forward{{In: "ppp+", From: pool}, {Out: "ppp+", To: pool, Answers: true}},
+			OpenPorts:  []desired.OpenPort{{Protocol: "udp", Port: 1701, Family: 4}, {Protocol: "tcp", Port: 1723, Dialled: true, Family: 4}},
+			InnerLinks: []desired.InnerLink{{Interface: "ppp+", Remote: pool}, {Interface: "ppp+", Remote: prefix("0.0.0.0/0"), Answers: true}},
+		}},
+		{"a clamp, a helper", `
+PREROUTING -s 10.0.0.0/16 -p tcp -m tcp --dport 1723 -j CT --helper pptp
+FORWARD -d 192.168.130.0/25 -o ppp+ -p tcp -m tcp --tcp-flags RST,SYN SYN -j TCPMSS --clamp-mss-to-pmtu
+FORWARD -s 192.168.130.0/25 -i ppp+ -p tcp -m tcp --tcp-flags RST,SYN SYN -j TCPMSS --clamp-mss-to-pmtu
+`, desired.Netfilter{
+			Clamps:  []desired.Clamp{{Interface: "ppp+", Remote: pool}},
+			Helpers: []desired.Helper{{Name: "pptp", Port: 1723, Source: prefix("10.0.0.0/16")}},
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(strings.TrimPrefix(tt.want, "\n"), rulesOf(&tt.netfilter, nat.IPv4)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if got := rulesOf(&tt.netfilter, nat.IPv6); got != "" {
+				t.Errorf("IPv6: %s", got)
+			}
+		})
+	}
+}
+
+// TestRealDrop: on a real kernel, what comes to the port and leaves from it in clear is
+// dropped even where the owner accepts everything and has talked before, but for the peers
+// that are meant to.
+func TestRealDrop(t *testing.T) {
+	g := newGateway(t)
+	far := g.lab.Host("far")
+	for _, chain := range []string{"INPUT", "OUTPUT"} {
+		g.Run("iptables", "-A", chain, "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT")
+	}
+	here, there := socketOn(t, g.Host, "192.0.2.1:1701"), socketOn(t, far, "192.0.2.2:1701")
+	hereElse, thereElse := socketOn(t, g.Host, "192.0.2.1:1702"), socketOn(t, far, "192.0.2.2:1702")
+	drop := func(peers, except []netip.Addr) *desired.State {
+		return state(desired.Netfilter{Drops: []desired.Drop{{Object: "nat/linux2/drop/l2tp", Port: 1701, Peers: peers, Except: except}}})
+	}
+	peer, other := []netip.Addr{netip.MustParseAddr("192.0.2.2")}, []netip.Addr{netip.MustParseAddr("192.0.2.9")}
+	for _, tt := range []struct {
+		name    string
+		want    *desired.State
+		dropped bool
+	}{
+		{"nothing", nothing(), false},
+		{"everybody", drop(nil, nil), true},
+		{"another is excepted", drop(nil, other), true},
+		{"the peer is excepted", drop(nil, peer), false},
+		{"another is meant", drop(other, nil), false},
+		{"the peer is meant", drop(peer, nil), true},
+		{"nothing again", nothing(), false},
+	} {
+		g.apply(tt.want)
+		for _, way := range []struct{ from, to, fromElse, toElse *net.UDPConn }{{there, here, thereElse, hereElse}, {here, there, hereElse, thereElse}} {
+			if dropped := lost(t, way.from, way.to, way.fromElse, way.toElse); dropped != tt.dropped {
+				t.Errorf("%s: from %s: dropped %t", tt.name, way.from.LocalAddr(), dropped)
+			}
+		}
+	}
+}
+
+// socketOn opens a port of a host of the lab.
+func socketOn(t *testing.T, h *lab.Host, addr string) *net.UDPConn {
+	t.Helper()
+	var c *net.UDPConn
+	if err := h.Do(func() (err error) {
+		c, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// lost sends a packet, and behind it on the same wire another one that arrives, and
+// reports whether the first did not.
+func lost(t *testing.T, from, to, fromElse, toElse *net.UDPConn) bool {
+	t.Helper()
+	if _, err := from.WriteTo([]byte("x"), to.LocalAddr()); err != nil && !errors.Is(err, unix.EPERM) {
+		t.Fatal(err)
+	}
+	if _, err := fromElse.WriteTo([]byte("x"), toElse.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 9)
+	_ = toElse.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, _, err := toElse.ReadFrom(b); err != nil {
+		t.Fatalf("the packet behind it: %v", err)
+	}
+	_ = to.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	_, _, err := to.ReadFrom(b)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	return err != nil
+}
+
 // TestGuardsFrame: guards and exemptions are set before everything else, and taken away
 // after everything else.
 func TestGuardsFrame(t *testing.T) {
 	n := desired.Netfilter{
+		Drops:  []desired.Drop{{Object: "nat/linux2/drop/l2tp", Port: 1701}},
 		Guards: []desired.Guard{hqGuard}, Exempts: []desired.Exempt{{Object: "nat/linux2/exempt/hq", Source: hqGuard.Source, Dest: hqGuard.Dest}},
 		Masquerades: []desired.Masquerade{masquerade("10.10.0.0/24", "eth0")},
 		Clamps:      []desired.Clamp{{Object: "nat/linux2/clamp/wg0", Interface: "wg0"}},
+		Helpers:     []desired.Helper{{Object: "nat/linux2/helper/pptp", Name: "pptp", Port: 1723, Source: hqGuard.Source}},
 	}
 	m := newMachine(nat.NFT)
 	phases := func(want *desired.State) []string {
@@ -141,7 +280,7 @@ func TestGuardsFrame(t *testing.T) {
 		for _, s := range p.Steps {
 			for _, c := range s.Changes {
 				first := s.Phase == backend.PhaseGuard || s.Phase == backend.PhaseUnguard
-				if guards := strings.Contains(c.Object, "/guard/") || strings.Contains(c.Object, "/exempt/"); guards != first {
+				if guards := strings.Contains(c.Object, "/drop/") || strings.Contains(c.Object, "/guard/") || strings.Contains(c.Object, "/exempt/"); guards != first {
 					t.Errorf("%s is in phase %d", c.Object, s.Phase)
 				}
 				out = append(out, c.Object)
@@ -153,7 +292,7 @@ func TestGuardsFrame(t *testing.T) {
 	m.mustApply(t, state(n))
 	down := phases(nothing())
 	for _, objects := range [][]string{up, down} {
-		for _, object := range []string{"nat/linux2/guard/hq", "nat/linux2/exempt/hq", "nat/linux2/rule/10.10.0.0/24->eth0", "nat/linux2/clamp/wg0"} {
+		for _, object := range []string{"nat/linux2/drop/l2tp", "nat/linux2/helper/pptp", "nat/linux2/guard/hq", "nat/linux2/exempt/hq", "nat/linux2/rule/10.10.0.0/24->eth0", "nat/linux2/clamp/wg0"} {
 			if !slices.Contains(objects, object) {
 				t.Errorf("no %s in %v", object, objects)
 			}

@@ -316,6 +316,32 @@ plan: 1 to create, 0 to update, 0 to delete; 0 disruptive
 	}
 }
 
+// TestSpoiledGuards: of such a table all our chains are seen, those of guards too.
+func TestSpoiledGuards(t *testing.T) {
+	m := newMachine(nat.NFT)
+	owner(m.Host, nat.NFT)
+	before := m.text()
+	m.Spoil(nat.IPv4, "mangle")
+	want := state(desired.Netfilter{
+		Guards: []desired.Guard{hqGuard}, Drops: []desired.Drop{{Object: "nat/linux2/drop/l2tp", Port: 1701}},
+		Clamps: []desired.Clamp{{Object: "nat/linux2/clamp/wg0", Interface: "wg0"}},
+	})
+	m.mustApply(t, want)
+	m.Do(nat.IPv4, nat.NFT, "mangle", "-D INPUT -m comment --comment vpnctl -j VPNCTL-DROP-INPUT", "-F VPNCTL-GUARD-FORWARD")
+	left := `~ nat/linux2/guard/hq
+    mangle/GUARD-FORWARD: (none) -> -s 10.10.0.0/24 -d 10.14.0.0/24 -m policy --dir out --pol none -j DROP
++ nat/linux2/jump/mangle/INPUT
+plan: 1 to create, 1 to update, 0 to delete; 0 disruptive
+`
+	if diff := cmp.Diff(left, m.mustApply(t, want)); diff != "" {
+		t.Error(diff)
+	}
+	m.mustApply(t, nothing())
+	if diff := cmp.Diff(before, m.text()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestForeignRulesStay: what the owner writes around our jumps stays in its place and
 // order, whatever we do between.
 func TestForeignRulesStay(t *testing.T) {

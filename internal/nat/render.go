@@ -15,6 +15,12 @@ var tableOrder = []string{"raw", "mangle", "nat", "filter"}
 // chainOf is the name of our chain behind a builtin one.
 func chainOf(hook string) string { return Prefix + hook }
 
+// chainsOf are the names of all our chains behind a builtin one, in the order in which they
+// are passed: what drops without exception first, and then the guards.
+func chainsOf(hook string) []string {
+	return []string{dropChain(hook), guardChain(hook), chainOf(hook)}
+}
+
 // egress finds the interface that `out: auto` means in a family; "" where there is none.
 type egress func(f Family) string
 
@@ -34,6 +40,9 @@ type renderer struct {
 // The order of the rules is that of the desired state, which is sorted.
 func render(n *desired.Netfilter, node string, f Family, out egress) rendered {
 	r := &renderer{family: f, node: node, egress: out, link: n.Link, tables: make(rendered)}
+	for _, d := range n.Drops {
+		r.drop(d)
+	}
 	r.guards(n.Guards)
 	for _, e := range n.Exempts {
 		r.exemptPair(e)
@@ -61,6 +70,12 @@ func render(n *desired.Netfilter, node string, f Family, out egress) rendered {
 	for _, i := range n.InnerIPsec {
 		r.inner(i)
 	}
+	for _, i := range n.InnerLinks {
+		r.innerLink(i)
+	}
+	for _, h := range n.Helpers {
+		r.helper(h)
+	}
 	return r.tables
 }
 
@@ -80,8 +95,10 @@ func (r *renderer) addTo(chain, table, hook, object string, one rule) {
 	c := t.chain(chain)
 	if c == nil {
 		at := 1
-		if t.chain(guardChain(hook)) != nil {
-			at = 2 // behind the guards, which come first
+		for _, first := range chainsOf(hook) {
+			if t.chain(first) != nil {
+				at++
+			}
 		}
 		t.Chains = sortChains(append(t.Chains, Chain{Name: chain}))
 		t.Jumps = sortJumps(append(t.Jumps, Jump{Hook: hook, Chain: chain, At: at}))
@@ -268,29 +285,4 @@ func (r *renderer) antiSpoof(a desired.AntiSpoof) {
 		optProto: "udp", "mark --mark": fmt.Sprintf("%#x", a.Mark), optJump: "CONNMARK", "CONNMARK --save-mark": "",
 	})
 	r.add("mangle", "PREROUTING", a.Object, rule{optProto: "udp", optJump: "CONNMARK", "CONNMARK --restore-mark": ""})
-}
-
-// openPort lets one service of this host in, and its packets out.
-func (r *renderer) openPort(p desired.OpenPort) {
-	for hook, opt := range map[string]string{"INPUT": "--dport", "OUTPUT": "--sport"} {
-		one := rule{optJump: "ACCEPT"}
-		r.protocol(one, p.Protocol)
-		if p.Port != 0 {
-			one[p.Protocol+" "+opt] = strconv.Itoa(p.Port)
-		}
-		r.add("filter", hook, p.Object, one)
-	}
-}
-
-// inner lets what a policy protects in and out of this host.
-func (r *renderer) inner(i desired.Inner) {
-	if !r.speaks(0, i.Local, i.Remote) {
-		return
-	}
-	for hook, dir := range map[string]string{"INPUT": "in", "OUTPUT": "out"} {
-		one := rule{optJump: "ACCEPT"}
-		policy(one, dir)
-		one.between(i.Local, i.Remote, dir)
-		r.add("filter", hook, i.Object, one)
-	}
 }

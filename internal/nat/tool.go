@@ -195,8 +195,8 @@ func (t *tool) fill(table string, st *savedTable) error {
 	if err != nil {
 		return err
 	}
-	for _, hook := range hooks[table] {
-		chain := chainOf(hook)
+	for _, chain := range chainsIn(table) {
+		hook := chain[strings.LastIndex(chain, "-")+1:]
 		// iptables 1.8.9 says of a missing chain that nft(8) wrote it; only the
 		// question for a rule that leads there tells the two apart.
 		leads, err := r.Exists(table, hook, "-m", "comment", "--comment", jumpComment, "-j", chain)
@@ -215,7 +215,7 @@ func (t *tool) fill(table string, st *savedTable) error {
 		}
 		st.addChain(chain, lines)
 		if leads {
-			st.rules[hook] = []string{jumpRule(chain)}
+			st.rules[hook] = append(st.rules[hook], jumpRule(chain))
 		}
 	}
 	return nil
@@ -234,9 +234,18 @@ func (t *savedTable) addChain(chain string, lines []string) {
 // hooks are the builtin chains by table in which we have jumps.
 var hooks = map[string][]string{
 	"raw":    {"PREROUTING"},
-	"mangle": {"PREROUTING", "FORWARD", "POSTROUTING"},
+	"mangle": {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"},
 	"nat":    {"POSTROUTING"},
 	"filter": {"INPUT", "FORWARD", "OUTPUT"},
+}
+
+// chainsIn names all chains that we may have in a table.
+func chainsIn(table string) []string {
+	var all []string
+	for _, hook := range hooks[table] {
+		all = append(all, chainsOf(hook)...)
+	}
+	return all
 }
 
 // isNotExist recognises the error of a chain that does not exist.

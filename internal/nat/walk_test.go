@@ -61,7 +61,32 @@ func randomState(r *rand.Rand) *desired.State {
 		n.OpenPorts = append(n.OpenPorts, p)
 	})
 	randomIPsec(r, &n)
+	randomPPP(r, &n)
 	return state(n)
+}
+
+// randomPPP adds some of what servers and links of PPP need.
+func randomPPP(r *rand.Rand, n *desired.Netfilter) {
+	peers := [][]netip.Addr{nil, {netip.MustParseAddr("192.0.2.2")}, {netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")}}
+	if r.IntN(3) == 0 {
+		d := desired.Drop{Object: "nat/linux2/drop/l2tp", Port: 1701, Peers: peers[r.IntN(3)]}
+		if d.Peers == nil {
+			d.Except = peers[r.IntN(3)]
+		}
+		n.Drops = append(n.Drops, d)
+		n.OpenPorts = append(n.OpenPorts, desired.OpenPort{Object: "nat/linux2/open/l2tp", Protocol: "udp", Port: 1701, Dialled: r.IntN(2) == 0, Family: 4})
+	}
+	if r.IntN(3) == 0 {
+		pool := prefix("192.168.130.0/25")
+		n.Forwards = append(n.Forwards, desired.Forward{Object: "nat/linux2/forward/l2tp/office", In: "ppp+", From: pool})
+		n.Clamps = append(n.Clamps, desired.Clamp{Object: "nat/linux2/clamp/l2tp/office", Interface: "ppp+", Remote: pool})
+		n.InnerLinks = append(n.InnerLinks,
+			desired.InnerLink{Object: "nat/linux2/inner/l2tp/office", Interface: "ppp+", Remote: pool, Answers: r.IntN(2) == 0},
+			desired.InnerLink{Object: "nat/linux2/inner/pptp/legacy", Interface: "ppp+", Remote: prefix("0.0.0.0/0"), Answers: true})
+	}
+	if r.IntN(3) == 0 {
+		n.Helpers = append(n.Helpers, desired.Helper{Object: "nat/linux2/helper/pptp", Name: "pptp", Port: 1723, Source: prefix("10.0.0.0/16")})
+	}
 }
 
 // randomIPsec adds some of what connections need.

@@ -34,7 +34,7 @@ func (b *Backend) Watch(ctx context.Context, s *backend.Shift) error {
 
 // guarded reports whether any of the rules is a guard. A masquerade brings one along.
 func guarded(n *desired.Netfilter) bool {
-	return len(n.Guards)+len(n.Exempts)+len(n.AntiSpoofs)+len(n.Masquerades) > 0
+	return len(n.Guards)+len(n.Drops)+len(n.Exempts)+len(n.AntiSpoofs)+len(n.Masquerades) > 0
 }
 
 // restoreGuards looks once. What is missing is planned again when no apply can come in

@@ -90,6 +90,7 @@ func (v *vigil) pass() {
 func TestWatch(t *testing.T) {
 	want := nats(masquerade("10.0.0.0/16", "ens224"))
 	want.Netfilter.AntiSpoofs = append(want.Netfilter.AntiSpoofs, fullTunnel())
+	want.Netfilter.Drops = []desired.Drop{{Object: "nat/linux2/drop/l2tp", Port: 1701}}
 	do := func(table string, lines ...string) func(v *vigil) {
 		return func(v *vigil) { v.Do(nat.IPv4, nat.NFT, table, lines...) }
 	}
@@ -116,6 +117,9 @@ func TestWatch(t *testing.T) {
 		{
 			"a masquerade ahead", do("nat", "-I POSTROUTING 1 -o eth1 -j MASQUERADE"),
 			[]string{"nat/linux2/jump/nat/POSTROUTING: put back"}, nil,
+		},
+		{
+			"drops flushed", do("mangle", "-F VPNCTL-DROP-INPUT"), []string{"nat/linux2/drop/l2tp: put back"}, nil,
 		},
 		{"a rule of his own ahead", do("nat", "-I POSTROUTING 1 -o eth1 -j ACCEPT"), nil, nil},
 		{"others of ours gone", do("filter", "-F VPNCTL-FORWARD"), nil, []string{"nat/linux2/rule/10.0.0.0/16->ens224"}},

@@ -21,7 +21,7 @@ var builtin = map[string][]string{
 }
 
 // targets are the targets that are no chains.
-var targets = []string{"ACCEPT", "DROP", "RETURN", "REJECT", "LOG", "MASQUERADE", "SNAT", "DNAT", "NETMAP", "TCPMSS", "CONNMARK", "MARK"}
+var targets = []string{"ACCEPT", "DROP", "RETURN", "REJECT", "LOG", "MASQUERADE", "SNAT", "DNAT", "NETMAP", "TCPMSS", "CONNMARK", "MARK", "CT"}
 
 // table is one table: its chains with their rules as they are printed.
 type table struct {
