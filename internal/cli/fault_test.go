@@ -47,10 +47,19 @@ func transitions(t *testing.T) map[string]transition {
 		"[10.10.10.230/32]", "[10.10.10.231/32]",
 	)
 	otherNAT, otherHub := change.Replace(exampleNAT), change.Replace(exampleHub)
+	tunnel, transport, windows := example(t, "ipsec-site-to-site.yaml"), example(t, "ipsec-transport-ah.yaml"), example(t, "ipsec-windows.yaml")
+	connection := strings.NewReplacer(
+		"subnets: [10.14.0.0/24]", "subnets: [10.14.0.0/24, 10.15.0.0/24]",
+		"action: restart}\n    start_action: start", "action: trap}\n    start_action: trap",
+		"ah_proposals: [sha256]", "ah_proposals: [sha384]",
+		"aes128-sha1, ", "", "aes128-sha1]", "aes256-sha1]", `"123456"`, `"another PSK"`,
+	)
 	out := map[string]transition{}
 	for _, pair := range []struct{ name, node, from, to string }{
 		{"nat", "linux1", exampleNAT, otherNAT}, {"nat", "linux2", exampleNAT, otherNAT},
 		{"hub", "hub", exampleHub, otherHub}, {"hub", "east", exampleHub, otherHub}, {"hub", "west", exampleHub, otherHub},
+		{"tunnel", "gw-a", tunnel, connection.Replace(tunnel)}, {"tunnel", "gw-b", tunnel, connection.Replace(tunnel)},
+		{"AH", "server-b", transport, connection.Replace(transport)}, {"windows", "linux-a", windows, connection.Replace(windows)},
 	} {
 		from, to := tmp(t, "site.yaml", pair.from), tmp(t, "site.yaml", pair.to)
 		name := pair.name + " " + pair.node
@@ -113,6 +122,7 @@ func TestFaults(t *testing.T) {
 			direct.failAt(0)
 			tr.mustApply(t, direct, tr.to)
 			writes := direct.repair()
+			direct.charon.BringUp()
 			if writes == 0 {
 				t.Fatal("nothing was written")
 			}
@@ -160,6 +170,7 @@ func (tr transition) killed(t *testing.T, k int, want string) {
 		t.Fatalf("killed at write %d: status says nothing of it: %q", k, r.stderr)
 	}
 	tr.mustApply(t, m, tr.to)
+	m.charon.BringUp() // as watch does what was not begun
 	if diff := cmp.Diff(want, m.String()); diff != "" {
 		t.Fatalf("killed at write %d, applied again (-direct +again):\n%s", k, diff)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -66,9 +67,11 @@ func newMachine(name, dir string) *machine {
 	}
 	m.nat.Do(nat.IPv4, nat.NFT, "filter", ":FORWARD DROP [0:0]", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT")
 	m.nat.Do(nat.IPv4, nat.NFT, "nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
+	m.charon.Files = m.files
+	m.files.Put("/etc/swanctl/swanctl.conf", "# include conf.d/*.conf\n", 0o644)
 	m.files.Put("/etc/sysctl.d/10-owner.conf", "net.ipv4.ip_forward = 0\n", 0o644)
 	m.wg.Fault, m.nat.Fault, m.sysctl.Fault, m.files.Fault = m.write, m.write, m.write, m.write
-	m.charon.Fault, m.links.Fault = m.write, m.write
+	m.charon.Fault, m.links.Fault = m.ask, m.write
 	m.wg.HookFault = func(line string) error { return m.write("hook " + line) }
 	return m
 }
@@ -87,6 +90,19 @@ func (m *machine) write(what string) error {
 		return nil
 	}
 	return m.fault(m.writes, what)
+}
+
+// ask is write for charon, which is asked to initiate by several at once: what kills there
+// lets that one fail, and kills at the next write.
+func (m *machine) ask(what string) (err error) {
+	if strings.HasPrefix(what, "initiate ") {
+		defer func() {
+			if recover() == (killed{}) {
+				err = errFault
+			}
+		}()
+	}
+	return m.write(what)
 }
 
 // failAt lets the k-th write from now on fail, and none after it.
@@ -141,12 +157,22 @@ func (m *machine) backends(v *vault.Vault) []backend.Backend {
 		wireguard.New(m.wg.Config(v)),
 		ipsec.New(ipsec.Config{
 			Secrets: v, Dial: m.charon.Dial, Listen: m.charon.Listen, Daemon: m.charon, Files: m.files,
-			Glob:    func(string) ([]string, error) { return nil, nil },
+			Glob:    m.glob,
 			Network: func() (ipsec.Network, error) { return m.links, nil }, Kernel: &charontest.Kernel{},
 			Reasons: reason.Open(filepath.Join(m.run, "reasons")), Now: func() time.Time { return m.wg.Time },
 		}),
 		nat.New(m.nat.Config()),
 	}
+}
+
+// glob finds files, and charon's plugins, all of which are installed.
+func (m *machine) glob(pattern string) (paths []string, err error) {
+	for _, p := range append(m.files.Paths(), "/usr/lib/ipsec/plugins/libstrongswan-resolve.so") {
+		if ok, _ := path.Match(pattern, p); ok {
+			paths = append(paths, p)
+		}
+	}
+	return paths, nil
 }
 
 // result is what one run of vpnctl left behind.
@@ -211,5 +237,6 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 
 // String is the whole machine in the syntax of the tools that show it.
 func (m *machine) String() string {
-	return fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s", m.wg, m.nat, m.sysctl, m.files)
+	return fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s# swanctl\n%s# ip, of IPsec\n%s",
+		m.wg, m.nat, m.sysctl, m.files, m.charon, m.links)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ func (d dice) topology() string {
 			b.WriteString(d.network(1))
 		}
 	}
+	b.WriteString(d.ipsec())
 	b.WriteString(d.nat())
 	if d.one(3) {
 		b.WriteString("firewall:\n  n1: {open_ports: true}\n")
@@ -142,6 +144,43 @@ func (d dice) peers(n int) string {
 	return "    peers:\n" + b.String()
 }
 
+// ipsec draws connections of n1: to a node, to a foreign gateway, and a server's.
+func (d dice) ipsec() string {
+	var b strings.Builder
+	for i, far := range []string{"n2", "other"} {
+		if !d.one(2) {
+			continue
+		}
+		address := ""
+		if far == "other" {
+			address = "address: 198.51.100.7, "
+		}
+		fmt.Fprintf(&b, "  to-%s:\n    ends: {n1: {subnets: [10.30.0.0/24]}, %s: {%ssubnets: [10.3%d.0.0/24%s]}}\n",
+			far, far, address, i+1, d.of("", ", '10.40.0.0/24[tcp/80]'"))
+		fmt.Fprintf(&b, "    auth: {psk: {value: %s}}\n", d.key("psk of "+far))
+		for _, line := range []string{
+			"esp_proposals: [aes128-sha256]", "ike_rekey: 60m", "dpd: {delay: 10s}", "start_action: " + d.of("start", "trap"),
+			"fail_closed: false", "ike_version: 1", "children: {web: {start_action: start}, rest: {child_rekey: " + d.of("1h", "2h") + "}}",
+			d.of("interface: xfrm"+strconv.Itoa(i), "mobike: 'no'"),
+		} {
+			if d.one(4) {
+				fmt.Fprintf(&b, "    %s\n", line)
+			}
+		}
+	}
+	if d.one(3) {
+		fmt.Fprintf(&b, "  dial-in:\n    server: n1\n    pools: [10.99.%d.0/24]\n    subnets: [10.30.0.0/16]\n    auth: {psk: {value: %s}}\n    users:\n",
+			d.IntN(2), d.key("psk of the server"))
+		for _, user := range []string{"alice", "bob"} {
+			fmt.Fprintf(&b, "      %s: {password: {value: %s}}\n", user, d.of("one", "two"))
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "ipsec:\n" + b.String()
+}
+
 // nat draws rules for n1.
 func (d dice) nat() string {
 	var b strings.Builder
@@ -211,6 +250,7 @@ func TestWalk(t *testing.T) {
 		if r := m.vpnctl(t.TempDir(), "", "apply", file); r.code != 0 {
 			t.Fatalf("exit code %d: %s\n%s", r.code, r.stderr, text)
 		}
+		m.charon.BringUp()
 		files, want = append(files, file), append(want, m.String())
 	}
 	m := newMachine("n1", t.TempDir())
@@ -233,6 +273,7 @@ func TestWalk(t *testing.T) {
 		if r.code != 0 {
 			t.Fatalf("step %d, topology %d: exit code %d: %s", step, i, r.code, r.stderr)
 		}
+		m.charon.BringUp()
 		if diff := cmp.Diff(want[i], m.String()); diff != "" {
 			t.Fatalf("step %d, topology %d, host (-fresh +walked):\n%s", step, i, diff)
 		}

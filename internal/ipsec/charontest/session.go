@@ -330,5 +330,5 @@ func algorithms() *vici.Message {
 	}
 	return message(
 		"encryption", with("AES_CBC", "3DES_CBC"), "integrity", with("HMAC_SHA1_96", "HMAC_SHA2_256_128", "HMAC_SHA2_384_192"),
-		"aead", with("AES_GCM_16"), "dh", with("MODP_2048", "ECP_256"), "prf", with("PRF_HMAC_SHA2_256"))
+		"aead", with("AES_GCM_16"), "dh", with("MODP_1024", "MODP_2048", "ECP_256"), "prf", with("PRF_HMAC_SHA2_256"))
 }
