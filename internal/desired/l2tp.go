@@ -61,11 +61,10 @@ func (b *ipsecBuilder) l2tpClient(l *topology.L2TP, c *topology.Connection, cl *
 	t := l2tpTunnel(l, c)
 	server := []topology.Host{b.dialled4(l.Server)}
 	t.RemoteAddrs, t.peers = texts(server), literal(server)
-	id := b.l2tpID(cl.Node)
-	t.Local = b.proof(c, id, auth)
+	t.Local = b.proof(c, cl.ID, auth)
 	t.Remote = b.expected(c, l.Server, l.IPsec.ID, auth, auth.CA)
 	if auth.Kind == topology.AuthPSK {
-		b.sharedKey(c, auth.PSK, l.IPsec.ID, id)
+		b.sharedKey(c, auth.PSK, l.IPsec.ID, cl.ID)
 	}
 	ch := l2tpChild(l, c, l2tpSelector)
 	ch.Hold, ch.Initiate, ch.DPDAction = string(topology.StartTrap), InitiateFirst, string(topology.DPDRestart)
@@ -89,14 +88,6 @@ func l2tpChild(l *topology.L2TP, c *topology.Connection, remote topology.Selecto
 	})
 	ch.LocalTS, ch.RemoteTS = selectors([]topology.Selector{l2tpSelector}), selectors([]topology.Selector{remote})
 	return ch
-}
-
-// l2tpID is what a client authenticates as: its first address, without one its name.
-func (b *ipsecBuilder) l2tpID(node string) string {
-	if n := b.Node(node); n != nil && len(n.Addresses) > 0 {
-		return n.Addresses[0].String()
-	}
-	return node
 }
 
 // dropL2TP keeps L2TP inside IPsec: an accept of established connections, which nearly

@@ -321,7 +321,7 @@ func randomPPP(r *rand.Rand) string {
 		}
 		clients := []string{"d: {user: u1}"}
 		if node != "c" && r.IntN(2) == 0 {
-			clients = append(clients, "c: {user: u2, routes: [10.99.0.0/16, 10.98.0.0/16]}")
+			clients = append(clients, fmt.Sprintf("c: {user: u2, routes: [10.%d.0.0/16, 10.%d.0.0/16]}", 99-i, 89-i))
 		}
 		lines = append(lines, "    clients: {"+strings.Join(shuffle(r, clients...), ", ")+"}")
 		servers[kind] = append(servers[kind], "  s"+node+":\n"+strings.Join(shuffle(r, lines...), "\n"))

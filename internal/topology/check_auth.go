@@ -139,7 +139,7 @@ func (c *checker) checkSharedKeys() {
 			continue
 		}
 		use.ref = conn.Ends[0].Auth.PSK
-		c.onePairKey(pairs, conn, use)
+		c.onePairKey(pairs, conn.Ends[0].ID, conn.Ends[1].ID, use, "give an end another id")
 		for j := range conn.Ends {
 			here, far := &conn.Ends[j], &conn.Ends[1-j]
 			if conn.IKEVersion == 1 && !here.Foreign && !far.Dialable() {
@@ -149,8 +149,13 @@ func (c *checker) checkSharedKeys() {
 	}
 	for i := range c.t.L2TP {
 		l := &c.t.L2TP[i]
-		if l.IPsec != nil && l.IPsec.Auth.Kind == AuthPSK {
-			c.oneKey(anybody, l.Server+" "+c.firstAddress(l.Server), pskUse{l.IPsec.Auth.PSK, "l2tp." + l.Name, l.Pos}, l.Server)
+		if l.IPsec == nil || l.IPsec.Auth.Kind != AuthPSK {
+			continue
+		}
+		use := pskUse{l.IPsec.Auth.PSK, "l2tp." + l.Name, l.Pos}
+		c.oneKey(anybody, l.Server+" "+c.firstAddress(l.Server), use, l.Server)
+		for j := range l.Clients {
+			c.onePairKey(pairs, l.IPsec.ID, l.Clients[j].ID, use, "give the server another ipsec.id")
 		}
 	}
 }
@@ -174,15 +179,14 @@ func (c *checker) oneKey(seen map[string]pskUse, key string, use pskUse, node st
 	}
 }
 
-func (c *checker) onePairKey(seen map[[2]string]pskUse, conn *Connection, use pskUse) {
-	ids := [2]string{conn.Ends[0].ID, conn.Ends[1].ID}
+func (c *checker) onePairKey(seen map[[2]string]pskUse, one, two string, use pskUse, cure string) {
+	ids := [2]string{one, two}
 	slices.Sort(ids[:])
 	first, twice := seen[ids]
 	if !twice {
 		seen[ids] = use
 	} else if !sameSecret(first.ref, use.ref) {
-		c.errorf(use.pos, "has another psk than %s (line %d) for the same two ids: give an end another id",
-			first.name, first.pos.Line)
+		c.errorf(use.pos, "has another psk than %s (line %d) for the same two ids: %s", first.name, first.pos.Line, cure)
 	}
 }
 

@@ -21,6 +21,7 @@ func (c *checker) checkPPP() {
 		c.checkServer(&p.PPP, "pptp", servers)
 		c.checkPPTP(p)
 	}
+	c.checkLinks()
 }
 
 func (c *checker) checkL2TP(l *L2TP) {
@@ -84,7 +85,7 @@ func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
 		c.errorf(p.Pos, "needs users or radius: nobody could log in")
 	}
 	if p.Radius != nil {
-		c.checkRadius(p.Radius)
+		c.checkRadius(p)
 	}
 	if len(p.DNS) > 2 {
 		c.errorf(c.under(p.Pos, "dns", 2), "is one too many: pppd hands out two")
@@ -100,26 +101,17 @@ func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
 	}
 }
 
-func (c *checker) checkRadius(r *Radius) {
-	if len(r.Servers) == 0 && c.emptyList(r.Pos, "servers") {
-		c.errorf(c.under(r.Pos, "servers"), "names no server")
-	}
-	for i := range r.Servers {
-		if v, ok := c.inline(r.Servers[i].Secret); ok {
-			if err := RadiusSecret(v); err != nil {
-				c.errorf(r.Servers[i].Secret.Pos, "%w", err)
-			}
-		}
-	}
-}
-
 func (c *checker) checkPPPClient(p *PPP, cl *Client, server *Node) {
 	c.checkClient(cl, p.Server, p.Users)
 	if cl.User == "" && !c.writes(cl.Pos, "user") {
 		c.errorf(cl.Pos, "needs user: whom it logs in as")
 	}
-	if server != nil && len(server.Addresses) == 0 {
+	switch {
+	case server == nil:
+	case len(server.Addresses) == 0:
 		c.errorf(cl.Pos, "cannot dial %s, which has no address", p.Server)
+	case server.dialled4().IsZero():
+		c.errorf(cl.Pos, "cannot dial %s, which has no IPv4 address, and there is nothing else here to dial", p.Server)
 	}
 	for _, route := range cl.Routes {
 		if !route.Addr().Is4() {

@@ -17,7 +17,7 @@ pptp: {p: {}}
 				`f:4:8: l2tp.l: needs users or radius: nobody could log in`,
 				`f:5:8: pptp.p.server: is missing: the node that clients dial`,
 				`f:5:8: pptp.p.local_ip: is missing: the server's own address on every link`,
-				`f:5:8: pptp.p.allow_insecure: is missing: true says that you know: MS-CHAPv2 and MPPE are broken cryptography`,
+				`f:5:8: pptp.p.allow_insecure: is missing: true says that you know: ` + pptpBroken,
 				`f:5:8: pptp.p: needs pools: clients without an address of their own get one from there`,
 				`f:5:8: pptp.p: needs users or radius: nobody could log in`,
 			},
@@ -29,7 +29,7 @@ pptp: {p: {server: a, local_ip: 10.0.1.1, pools: [10.0.1.10-10.0.1.20], allow_in
 `,
 			want: []string{
 				`f:4:80: l2tp.l.ipsec: must be a mapping such as {psk: {file: …}}, or none`,
-				`f:5:89: pptp.p.allow_insecure: must be true: MS-CHAPv2 and MPPE are broken cryptography, and PPTP has nothing else`,
+				`f:5:89: pptp.p.allow_insecure: must be true to run PPTP at all: ` + pptpBroken,
 			},
 		},
 		{
@@ -189,6 +189,90 @@ pptp:
 			},
 		},
 		{
+			name: "radius that pppd cannot ask, and addresses that it gives itself",
+			yaml: `l2tp:
+  l:
+    server: a
+    local_ip: 10.0.0.1
+    pools: [10.0.0.10-10.0.0.20]
+    ipsec: none
+    users: {u: {password: {env: U}, address: 10.0.0.5}}
+    clients: {b: {user: u}}
+    radius:
+      servers:
+        - {address: "fd00::9", secret: {env: R}}
+        - {address: 10.9.0.1, secret: {env: R}}
+        - {address: 10.9.0.1, auth_port: 1645, secret: {env: R}}
+        - {address: 10.9.0.1, auth_port: 1646, secret: {env: S}}
+        - {address: 10.9.0.5, secret: {env: R}}
+        - {address: 10.9.0.6, secret: {env: R}}
+        - {address: 10.9.0.7, secret: {env: R}}
+        - {address: 10.9.0.8, secret: {env: R}}
+        - {address: 10.9.0.9, secret: {env: R}}
+`,
+			want: []string{
+				`f:10:46: l2tp.l.users.u.address: is RADIUS's to say, as Framed-IP-Address: leave it out`,
+				`f:14:21: l2tp.l.radius.servers[0].address: fd00::9 is not IPv4, and pppd's RADIUS client knows nothing else`,
+				`f:17:56: l2tp.l.radius.servers[3].secret: is another than that of line 15, and pppd's RADIUS client has one for an address`,
+				`f:22:11: l2tp.l.radius.servers[8]: is one too many: pppd's RADIUS client keeps 8`,
+			},
+		},
+		{
+			name:  "a server without IPv4",
+			whole: true,
+			yaml: `version: 1
+site: s
+nodes: {a: {addresses: ["2001:db8::1"]}, b: {addresses: ["2001:db8::2", b.example.net]}, c: {}}
+l2tp:
+  l: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}}, clients: {c: {user: u}}}
+  m: {server: b, local_ip: 10.0.1.1, pools: [10.0.1.10-10.0.1.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}}, clients: {c: {user: u}}}
+`,
+			want: []string{
+				`f:5:136: l2tp.l.clients.c: cannot dial a, which has no IPv4 address, and there is nothing else here to dial`,
+			},
+		},
+		{
+			name: "links of one node that lead to the same",
+			yaml: `l2tp:
+  l: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}}, clients: {c: {user: u, routes: [10.7.0.0/16, 10.7.0.0/16], default_route: true}, d: {user: u, default_route: true}}}
+pptp:
+  p: {server: b, allow_insecure: true, local_ip: 10.0.2.1, pools: [10.0.2.10-10.0.2.20], users: {u: {password: {env: U}}}, clients: {c: {user: u, routes: [10.7.1.0/24, 10.7.0.0/16]}, d: {user: u, default_route: true}}}
+`,
+			want: []string{
+				`f:7:155: pptp.p.clients.c.routes: 10.7.0.0/16 leads into l2tp.l already (line 5)`,
+				`f:7:212: pptp.p.clients.d.default_route: 0.0.0.0/0 leads into l2tp.l already (line 5)`,
+			},
+		},
+		{
+			name:  "L2TP with and without IPsec where a name does not tell them apart",
+			whole: true,
+			yaml: `version: 1
+site: s
+nodes: {a: {addresses: [192.0.2.1]}, b: {addresses: [b.example.net]}, c: {addresses: [192.0.2.3]}, d: {addresses: [d.example.net]}, e: {}, f: {}}
+l2tp:
+  a: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: none, users: {u: {password: {env: U}}}, clients: {c: {user: u}, e: {user: u}}}
+  b: {server: b, local_ip: 10.0.1.1, pools: [10.0.1.10-10.0.1.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}}, clients: {a: {user: u}, c: {user: u}, e: {user: u}, f: {user: u}}}
+  d: {server: d, local_ip: 10.0.3.1, pools: [10.0.3.10-10.0.3.20], ipsec: none, users: {u: {password: {env: U}}}, clients: {b: {user: u}, c: {user: u}, a: {user: u}}}
+`,
+			want: []string{
+				`f:6:136: l2tp.b.clients.a: cannot be told by the packet filter of a from its other L2TP, one of which runs in clear: b.example.net is a name; put an address first`,
+				`f:7:125: l2tp.d.clients.b: cannot be told by the packet filter of b from its other L2TP, one of which runs in clear: d.example.net is a name; put an address first`,
+				`f:7:139: l2tp.d.clients.c: cannot be told by the packet filter of c from its other L2TP, one of which runs in clear: d.example.net is a name; put an address first`,
+			},
+		},
+		{
+			name: "two keys between the same two",
+			yaml: `l2tp:
+  l: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}}, clients: {b: {user: u}, c: {user: u}}}
+ipsec:
+  s: {ends: {a: {}, b: {}}, auth: {psk: {env: Q}}}
+  t: {ends: {a: {}, c: {id: other}}, auth: {psk: {env: Q}}}
+`,
+			want: []string{
+				`f:5:3: l2tp.l: has another psk than ipsec.s (line 7) for the same two ids: give the server another ipsec.id`,
+			},
+		},
+		{
 			name: "IPsec below L2TP",
 			yaml: `l2tp:
   l: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: {cert: {file: c}, mobik: no, version: 1, esp_proposals: [x]}, users: {u: {password: {env: U}}}}
@@ -227,6 +311,15 @@ func TestPPPWarnings(t *testing.T) {
 				`f:4:8: l2tp.l: cannot be used from Android 12 and later, which have no L2TP; IKEv2 works there`,
 				`f:4:8: l2tp.l: runs in clear: everybody on the way can read it`,
 				`f:4:98: l2tp.l.users.u.password: is not ASCII: Windows encodes it for MS-CHAPv2 in another way, and will be refused`,
+			},
+		},
+		{
+			name: "a user whom RADIUS does not know from here",
+			yaml: `l2tp: {l: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}, v: {password: {env: U}}}, clients: {b: {user: v}}, radius: {servers: [{address: 10.9.0.1, secret: {env: R}}]}}}
+`,
+			want: []string{
+				`f:4:8: l2tp.l: cannot be used from Android 12 and later, which have no L2TP; IKEv2 works there`,
+				`f:4:105: l2tp.l.users.u: has no effect: RADIUS says who may log in, and no client of this file logs in as this user`,
 			},
 		},
 		{

@@ -14,6 +14,9 @@ func (t *Topology) fill() {
 		if !l.IPsec.IDSet {
 			l.IPsec.ID = t.serverID(l.Server, nil)
 		}
+		for j := range l.Clients {
+			l.Clients[j].ID = t.nodeID(l.Clients[j].Node)
+		}
 	}
 }
 

@@ -114,6 +114,10 @@ func readL2TP(v *value) L2TP {
 	return l
 }
 
+// pptpBroken is what everybody has to know who runs PPTP, and what to use instead.
+const pptpBroken = "MS-CHAPv2 is broken, one search for a DES key in a recorded login gives the password's hash, and with it all traffic; " +
+	"MPPE is RC4 without a checksum, and packets can be changed unseen; ipsec with ike_version: 2, or wireguard, has neither flaw"
+
 // rawPPTP has what is asked once and then never again.
 type rawPPTP struct {
 	PPTP
@@ -123,7 +127,7 @@ type rawPPTP struct {
 var pptpFields = liftPPP(fields[rawPPTP]{
 	"allow_insecure": func(p *rawPPTP, v *value) {
 		if v.boolean(&p.allowInsecure); !p.allowInsecure && !v.bad {
-			v.fail("must be true: MS-CHAPv2 and MPPE are broken cryptography, and PPTP has nothing else")
+			v.fail("must be true to run PPTP at all: %s", pptpBroken)
 		}
 	},
 	"mppe": func(p *rawPPTP, v *value) {
@@ -137,7 +141,7 @@ func readPPTP(v *value) PPTP {
 	p := rawPPTP{PPTP: PPTP{PPP: newPPP(v), MPPE: true}}
 	decode(v, pptpFields, &p)
 	v.requirePPP()
-	v.require("allow_insecure", "true says that you know: MS-CHAPv2 and MPPE are broken cryptography")
+	v.require("allow_insecure", "true says that you know: "+pptpBroken)
 	if p.Auth == nil && !v.has("auth") {
 		p.Auth = []PPPAuth{MSCHAPv2}
 	}

@@ -108,7 +108,7 @@ type Client struct {
 	// User is whom it logs in as; empty where it brings a certificate.
 	User string
 	// ID is what an IPsec client authenticates as, resolved: its own, else its
-	// user's name, else as for an End.
+	// user's name, else as for an End. Below L2TP it is always the last.
 	ID string
 	// Auth is what an IPsec client brings and checks of its own: Cert, Key
 	// and CA, each nil where the file does not say. A nil CA is the server's.
