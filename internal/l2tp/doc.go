@@ -1,0 +1,28 @@
+// Package l2tp is the backend for xl2tpd, which carries L2TP's control connections: one
+// section of /etc/xl2tpd/xl2tpd.conf for the server (LNS) and one for each link that this
+// node dials (LAC). What is inside a session is pppd's, and package ppp's; what is around
+// it is IPsec's.
+//
+// # What a change costs
+//
+// xl2tpd reads its file once, when it starts, and has no reload: SIGHUP does nothing. But
+// sections can be added and removed through its control pipe (measured with 1.3.18):
+//
+//   - The server's section, so its pools, its local address and max_sessions: costs
+//     nothing. The new section is added ahead of the old one, which serves those who are on
+//     it until they go. Adding to a name that is there would append to its range, so every
+//     content has a name of its own: that of the topology and a digest. The names that a
+//     running xl2tpd lists so tell what it has loaded.
+//   - The server taken away while links stay: its own sessions. They are ended through
+//     their pppds first; with a tunnel on it, removing a section would leave xl2tpd
+//     pointing to freed memory.
+//   - A link added: nothing. A link removed, or dialling elsewhere: that link alone.
+//   - Options of pppd, users, passwords: nothing; each new pppd reads them. Those files are
+//     not written here.
+//   - An xl2tpd that runs with somebody else's file, as one does that has just been
+//     installed, or is adopted: a restart, which ends all sessions.
+//   - [global] is always the same. So nothing else needs a restart, and a running xl2tpd is
+//     restarted for nothing else.
+//
+// A restart ends every session; clients that redial are back after a few seconds.
+package l2tp
