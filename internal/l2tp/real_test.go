@@ -118,20 +118,20 @@ func (j *job) watch(ctx context.Context, b *l2tp.Backend, in backend.Input) erro
 	})
 }
 
-// real is a host with the real xl2tpd.
-type real struct {
+// realHost is a host with the real xl2tpd.
+type realHost struct {
 	t      *testing.T
 	host   *lab.Host
 	memory backend.Memory
 }
 
-func newReal(t *testing.T) *real {
+func newReal(t *testing.T) *realHost {
 	l := lab.Start(t, lab.Alone("gw"))
-	return &real{t: t, host: l.Host("gw"), memory: backend.Memory{}}
+	return &realHost{t: t, host: l.Host("gw"), memory: backend.Memory{}}
 }
 
 // do does a job on the host, and returns what has become of it.
-func (r *real) do(j job) job {
+func (r *realHost) do(j job) job {
 	r.t.Helper()
 	j.Memory = r.memory
 	in, err := json.Marshal(j)
@@ -160,7 +160,7 @@ func (r *real) do(j job) job {
 }
 
 // apply converges the host and returns the number of its xl2tpd, 0 for none.
-func (r *real) apply(want desired.PPP) int {
+func (r *realHost) apply(want desired.PPP) int {
 	r.t.Helper()
 	j := r.do(job{Want: want})
 	if j.Err != "" {
@@ -173,7 +173,7 @@ func (r *real) apply(want desired.PPP) int {
 }
 
 // status is what xl2tpd's own tool lists.
-func (r *real) status() string {
+func (r *realHost) status() string {
 	r.t.Helper()
 	return r.host.Run("sh", "-c", "xl2tpd-control -d available 2>&1")
 }
