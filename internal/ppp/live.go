@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/l2tp/tunnel"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
@@ -59,6 +60,11 @@ func (live) List(context.Context) ([]Session, error) {
 			out = append(out, s)
 		}
 	}
+	tunnels, err := tunnel.List()
+	if err != nil {
+		return nil, err
+	}
+	carry(out, tunnels)
 	slices.SortFunc(out, func(a, b Session) int {
 		return cmp.Or(cmp.Compare(len(a.Interface), len(b.Interface)), cmp.Compare(a.Interface, b.Interface))
 	})

@@ -24,6 +24,8 @@ type Session struct {
 	Remote    netip.Addr
 	// Outer is the far end's outer address, with port where that is known.
 	Outer string
+	// OuterLocal is this end's, where it is known.
+	OuterLocal string
 	PID   int
 	Since time.Time
 	// RxBytes is what came out of the session into this host, TxBytes what went in.
