@@ -26,8 +26,8 @@ type Session struct {
 	Outer string
 	// OuterLocal is this end's, where it is known.
 	OuterLocal string
-	PID   int
-	Since time.Time
+	PID        int
+	Since      time.Time
 	// RxBytes is what came out of the session into this host, TxBytes what went in.
 	RxBytes, TxBytes uint64
 	// Idle is how long nothing has gone through it in either direction.
