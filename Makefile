@@ -38,7 +38,7 @@ test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a vi
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
 	$(GOTEST) -times $(VMRUN) ./internal/wireguard ./internal/ipsec -- -test.v -test.run Kernel
-	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace ./internal/ipsec -- -test.v -test.run OnMachine
+	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp -- -test.v -test.run OnMachine
 
 bench: setup ## compare the speed with that of wg, ip and wg-quick, in a virtual machine
 	$(VMRUN) -timeout 1h -install ./internal/lab/cmd/bench -env PPROF=$$(go tool -n pprof) -- bench
