@@ -37,6 +37,9 @@ type Tunnel struct {
 	TxBytes       *uint64
 	Foreign       bool // not ours; shown because it matters
 	IPsec         *IPsecDetail
+	// Carries is the object of the tunnel that runs inside this one ("l2tp/office") and
+	// speaks for both: an operator has one tunnel there, not two.
+	Carries string
 }
 
 // IPsecDetail is what a live CHILD_SA has beyond what all tunnels have.

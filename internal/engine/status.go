@@ -10,9 +10,10 @@ import (
 
 // Status asks every backend for its tunnels of what was applied. It needs no lock.
 func (e *Engine) Status(ctx context.Context, applied *state.Applied) ([]backend.Tunnel, error) {
-	return collect(e, applied, func(b backend.Backend, in backend.Input) ([]backend.Tunnel, error) {
+	rows, err := collect(e, applied, func(b backend.Backend, in backend.Input) ([]backend.Tunnel, error) {
 		return b.Status(ctx, in)
 	})
+	return fold(rows), err
 }
 
 // Servers asks every backend that has some for its servers.

@@ -118,8 +118,9 @@ func (b *Backend) Certificates(_ context.Context, in backend.Input) ([]backend.C
 			if err != nil {
 				continue // charon may be less strict, and has the last word
 			}
+			kind, name := whose(c)
 			rows = append(rows, backend.Certificate{
-				Protocol: backend.IPsec, Name: c.Name, Path: cred.Path, Subject: cert.Subject.String(), NotAfter: cert.NotAfter,
+				Protocol: kind, Name: name, Path: cred.Path, Subject: cert.Subject.String(), NotAfter: cert.NotAfter,
 			})
 		}
 	}
@@ -132,14 +133,15 @@ func (b *Backend) expired(ctx context.Context, in backend.Input, now time.Time) 
 	why := map[string]string{}
 	for _, c := range rows {
 		if now.After(c.NotAfter) {
-			why[c.Name] = fmt.Sprintf("certificate expired (%s, at %s)", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
+			why[string(c.Protocol)+"/"+c.Name] = fmt.Sprintf("certificate expired (%s, at %s)", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
 		}
 	}
 	return why, err
 }
 
 // Kick implements backend.Kicker. A user's sessions are the IKE_SAs in which he has logged
-// in, those of connections that are not vpnctl's apart.
+// in, those of connections that are not vpnctl's apart, and those below L2TP, whose users
+// log in inside.
 func (b *Backend) Kick(ctx context.Context, in backend.Input, user string) ([]backend.Session, error) {
 	if in.Want.IPsec.IsZero() {
 		return nil, nil
@@ -156,7 +158,10 @@ func (b *Backend) Kick(ctx context.Context, in backend.Input, user string) ([]ba
 	var ended []backend.Session
 	for i := range sas {
 		sa := &sas[i]
-		own := slices.ContainsFunc(in.Want.IPsec.Connections, func(c desired.Connection) bool { return c.Name == sa.Name && c.Server })
+		own := slices.ContainsFunc(in.Want.IPsec.Connections, func(c desired.Connection) bool {
+			kind, _ := whose(&c)
+			return c.Name == sa.Name && c.Server && kind == backend.IPsec
+		})
 		if !own || !sa.belongsTo(user) {
 			continue
 		}

@@ -260,6 +260,10 @@ func (r *rig) states() []named {
 		{"client", state(dialIn(r, false))},
 		{"client and tunnel", state(net(r, "a"), dialIn(r, false))},
 		{"client with resolvers", state(net(r, "a"), dialIn(r, true))},
+		{"L2TP server", state(l2tp(r, "vpn"))},
+		{"L2TP server, other proposals, and tunnel", state(l2tp(r, "vpn", "aes128-sha256-modp2048", "aes256-sha384-ecp256", "aes128-sha256]", "aes256gcm16]"), net(r, "a"))},
+		{"L2TP server, other key", state(l2tp(r, "vpn", `psk: {value: "123456"}`, "psk: {value: other}"))},
+		{"L2TP client", state(l2tp(r, "branch"))},
 		{"with a bypass", state(net(r, "a"), bypass("vpnctl-bypass-a", "10.10.0.0/24"))},
 		{"with another bypass", state(net(r, "a"), bypass("vpnctl-bypass-a", "10.10.0.0/16"))},
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/vpnctl/vpnctl/internal/reason"
 )
 
-// Status implements backend.Backend: one row a child, of a server one a client.
+// Status implements backend.Backend: one row a child, of a server one a client. That of
+// what is below L2TP says so, and does not stand alone.
 func (b *Backend) Status(ctx context.Context, in backend.Input) ([]backend.Tunnel, error) {
 	if in.Want.IPsec.IsZero() {
 		return nil, nil
@@ -47,8 +48,8 @@ type status struct {
 	userspace bool
 	conns     map[string]loadedConn
 	sas       []ikeSA
-	// expired tells of connections whose certificate is out of date: the peer says no more
-	// than that it refuses.
+	// expired tells of tunnels, by object, whose certificate is out of date: the peer says
+	// no more than that it refuses.
 	expired map[string]string
 	reasons map[reason.Key]reason.Reason
 }
@@ -110,6 +111,9 @@ func (s *status) bare(conn *desired.Connection, c *desired.Child) backend.Tunnel
 	if s.userspace {
 		t.Backend, t.Interface = "libipsec", libipsecLink
 	}
+	if kind, name := whose(conn); kind != backend.IPsec {
+		t.Carries = string(kind) + "/" + name
+	}
 	if conn.Remote.ID != "%any" {
 		t.Peer = conn.Remote.ID
 	}
@@ -117,6 +121,13 @@ func (s *status) bare(conn *desired.Connection, c *desired.Child) backend.Tunnel
 		t.Endpoint = conn.RemoteAddrs[0]
 	}
 	return t
+}
+
+// whose is the kind and name of the tunnel that a connection is for: of itself, or of what
+// runs inside.
+func whose(conn *desired.Connection) (backend.Kind, string) {
+	kind, name, _ := strings.Cut(conn.Origin, "/")
+	return backend.Kind(kind), name
 }
 
 // up is the row of a live SA.
@@ -168,7 +179,7 @@ func (s *status) down(conn *desired.Connection, c *desired.Child) backend.Tunnel
 	default:
 		t.State = backend.Idle // waits for traffic, or for the other side
 	}
-	if why := s.expired[conn.Name]; t.State == backend.Down && s.running && why != "" {
+	if why := s.expired[conn.Origin]; t.State == backend.Down && s.running && why != "" {
 		t.Reason = why
 	}
 	return t
