@@ -3,12 +3,11 @@ package watch
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/file"
+	"github.com/vpnctl/vpnctl/internal/unit"
 )
 
 // The unit that watches where systemd runs.
@@ -38,47 +37,19 @@ RestartPreventExitStatus=3
 WantedBy=multi-user.target
 `
 
-// unitFile is the file that is wanted. The vpnctl in one that stands stays in it while it
-// is there: another path to the same program is no difference.
+// unitFile is the file that is wanted.
 func (b *Backend) unitFile() ([]desired.File, error) {
 	exe, err := b.Exe()
 	if err != nil {
 		return nil, fmt.Errorf("finding vpnctl: %w", err)
 	}
-	want := desired.File{Path: unitPath, Data: b.text(exe), Mode: 0o644}
-	if have, err := b.Files.Read(unitPath); err == nil {
-		if old := b.program(string(have.Data)); old != "" && string(b.text(old)) == string(have.Data) {
-			want.Data = have.Data
-		}
-	}
-	return []desired.File{want}, nil
+	// One that cannot be read is as good as none: it is written anew.
+	have, _ := b.Files.Read(unitPath)
+	return []desired.File{{Path: unitPath, Data: unit.Text(have.Data, exe, b.text), Mode: 0o644}}, nil
 }
 
 func (b *Backend) text(exe string) []byte {
-	words := arguments(exe, b.StateDir)
-	for i := range words {
-		words[i] = escape(words[i])
-	}
-	return fmt.Appendf(nil, unitText, strings.Join(words, " "))
-}
-
-// program is the vpnctl that a unit file names, "" where that is not there.
-func (b *Backend) program(text string) string {
-	_, rest, _ := strings.Cut(text, "\nExecStart=")
-	exe, _, _ := strings.Cut(rest, " ")
-	if info, err := os.Stat(exe); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return ""
-	}
-	return exe
-}
-
-// escape writes one word of a command line as systemd.service(5) reads it.
-func escape(s string) string {
-	s = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(s)
-	if strings.ContainsAny(s, " \t\\\"'") {
-		return `"` + s + `"`
-	}
-	return s
+	return fmt.Appendf(nil, unitText, unit.CommandLine(arguments(exe, b.StateDir)...))
 }
 
 // unitState is what of the unit an apply cares for.
