@@ -26,6 +26,7 @@ type differ struct {
 // Steps of one phase come in the order in which they shall be done.
 func diff(want *wanted, h *snapshot, in backend.Input, now time.Time) []backend.Step {
 	d := &differ{in: in, now: now}
+	d.cutOff(want, h)
 	d.addNamespaces(want, h)
 	d.free(want, h)
 	for i := range want.targets {
@@ -222,7 +223,7 @@ func (d *differ) remove(want *wanted, o *observed) {
 		d.step(phase, backend.Op{Kind: opDNS, From: &dnsSet{o.place, o.dns}})
 	}
 	d.step(phase, backend.Op{Kind: opLink, From: from}, changes...)
-	d.hooksDown(phase, hooks, hooks.Hooks.PreUp, hooks.Hooks.PostDown)
+	d.takeDown(phase, hooks)
 }
 
 // impact is what a change costs the sessions it ends; nothing if there are none.
