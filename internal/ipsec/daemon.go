@@ -71,7 +71,7 @@ func (d *differ) startDaemon() {
 	d.start = !d.h.running
 	var before *DaemonSetup
 	d.in.Memory.Get(daemonMemory, &before)
-	if before == nil {
+	if before == nil && !restartCutOff(d.in.Memory) {
 		d.steps = append(d.steps, backend.Remember(backend.PhaseMemory, daemonMemory, nil, setup))
 	}
 	c := backend.Change{Action: backend.Create, Object: daemonObject, Fields: []backend.Field{

@@ -14,6 +14,9 @@ const (
 	loadedMemory  = memoryPrefix + "loaded"
 	closingMemory = memoryPrefix + "closing"
 	daemonMemory  = memoryPrefix + "daemon"
+	// restartMemory says that a charon of somebody else's is being restarted: one that
+	// does not run was not ours before.
+	restartMemory = memoryPrefix + "restarting"
 )
 
 // inDoubt is the fingerprint of what is being loaded or unloaded. It equals none.

@@ -75,7 +75,7 @@ func (b *Backend) settleSettings(in backend.Input, w *wanted, h *snapshot) {
 	}
 	var setup *DaemonSetup
 	ours := in.Memory.Get(daemonMemory, &setup) && setup != nil && !setup.Kept
-	w.settings.Syslog = !h.state.Systemd && (ours || !h.state.Running)
+	w.settings.Syslog = !h.state.Systemd && (ours || !h.state.Running && !restartCutOff(in.Memory))
 	if !w.settings.empty() {
 		w.certs = append(w.certs, desiredFile(settingsFile, w.settings.render(), false))
 	}
@@ -129,7 +129,14 @@ type restart struct {
 // files, so that it is a step of its own, ahead of them.
 func (d *differ) restartDaemon() {
 	fields := d.w.settings.wrong(d.h.plugins)
-	if !d.h.running || len(fields) == 0 || d.in.Options.Boot && d.h.state.Systemd {
+	again := d.h.running && len(fields) > 0 && (!d.in.Options.Boot || !d.h.state.Systemd)
+	if again && !restartCutOff(d.in.Memory) {
+		d.steps = append(d.steps, backend.Remember(backend.PhaseMemory, restartMemory, nil, true))
+	}
+	if again || restartCutOff(d.in.Memory) {
+		d.steps = append(d.steps, backend.Remember(backend.PhaseForget, restartMemory, true, nil))
+	}
+	if !again {
 		return
 	}
 	d.restarts = true
@@ -154,6 +161,12 @@ func (d *differ) restartDaemon() {
 	for _, o := range d.w.objects.of(kindConn) {
 		d.bringUp(o, o.children().Names()...)
 	}
+}
+
+// restartCutOff reports whether a process was killed while it restarted charon.
+func restartCutOff(m backend.Memory) bool {
+	_, ok := m[restartMemory]
+	return ok
 }
 
 // all lists the objects in the order in which they are loaded.
