@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,45 @@ import (
 // transition leads a host from one topology to another; "" is none, to which destroy leads.
 type transition struct {
 	host, node, from, to string
+	// idle says that charon does not run at first.
+	idle bool
+}
+
+// rich has what the examples lack, as n1 sees it.
+func rich() string {
+	return fmt.Sprintf(`version: 1
+site: rich
+nodes:
+  n1: {addresses: [192.168.10.10]}
+  n2: {addresses: [192.168.20.20]}
+wireguard:
+  wg0:
+    listen_port: 51820
+    members:
+      n1:
+        addresses: [10.0.0.1/24]
+        private_key: {value: %[1]s}
+        public_key: %[2]s
+        dns: [10.0.0.53]
+        hooks: {post_up: [echo %%i up], pre_down: [echo %%i down]}
+      n2: {addresses: [10.0.0.2/24], public_key: %[3]s, allowed_ips: {n1: [0.0.0.0/0]}}
+  wg1:
+    listen_port: 51821
+    members:
+      n1: {addresses: [10.1.0.1/24], private_key: {value: %[1]s}, public_key: %[2]s, netns: blue}
+      n2: {addresses: [10.1.0.2/24], public_key: %[3]s}
+ipsec:
+  link:
+    ends: {n1: {subnets: [10.10.0.0/24]}, n2: {subnets: [10.14.0.0/24]}}
+    auth: {psk: {value: "a long enough PSK"}}
+    interface: xfrm0
+  dial:
+    server: n2
+    pools: [10.99.0.0/24]
+    auth: {psk: {value: "another long PSK"}}
+    users: {alice: {password: {value: "correct horse"}}}
+    clients: {n1: {user: alice}}
+`, keyOf("n1"), keyOf("n1").PublicKey(), keyOf("n2").PublicKey())
 }
 
 // tmp writes a topology to a file of its own.
@@ -54,12 +94,15 @@ func transitions(t *testing.T) map[string]transition {
 		"ah_proposals: [sha256]", "ah_proposals: [sha384]",
 		"aes128-sha1, ", "", "aes128-sha1]", "aes256-sha1]", `"123456"`, `"another PSK"`,
 	)
+	other := strings.NewReplacer("0.0.0.0/0", "10.0.0.0/8", "10.0.0.53", "10.0.0.54", "[10.14.0.0/24]", "[10.15.0.0/24]", "netns: blue", "netns: red",
+		"user: alice", "user: alice, use_dns: true")
 	out := map[string]transition{}
 	for _, pair := range []struct{ name, node, from, to string }{
 		{"nat", "linux1", exampleNAT, otherNAT}, {"nat", "linux2", exampleNAT, otherNAT},
 		{"hub", "hub", exampleHub, otherHub}, {"hub", "east", exampleHub, otherHub}, {"hub", "west", exampleHub, otherHub},
 		{"tunnel", "gw-a", tunnel, connection.Replace(tunnel)}, {"tunnel", "gw-b", tunnel, connection.Replace(tunnel)},
 		{"AH", "server-b", transport, connection.Replace(transport)}, {"windows", "linux-a", windows, connection.Replace(windows)},
+		{"rich", "n1", rich(), other.Replace(rich())}, {"rich idle", "n1", rich(), other.Replace(rich())},
 	} {
 		from, to := tmp(t, "site.yaml", pair.from), tmp(t, "site.yaml", pair.to)
 		name := pair.name + " " + pair.node
@@ -67,18 +110,22 @@ func transitions(t *testing.T) map[string]transition {
 		if pair.node == "linux2" {
 			host = "linux2"
 		}
-		out[name+" first"] = transition{host, pair.node, "", from}
-		out[name+" change"] = transition{host, pair.node, from, to}
-		out[name+" back"] = transition{host, pair.node, to, from}
-		out[name+" destroy"] = transition{host, pair.node, to, ""}
+		idle := pair.name == "rich idle"
+		out[name+" first"] = transition{host, pair.node, "", from, idle}
+		out[name+" change"] = transition{host, pair.node, from, to, idle}
+		out[name+" back"] = transition{host, pair.node, to, from, idle}
+		out[name+" destroy"] = transition{host, pair.node, to, "", idle}
 	}
 	return out
 }
 
 func (tr transition) machine(t *testing.T) *machine {
-	m := newMachine(tr.host, t.TempDir())
+	m := newMachine(tr.host, memoryDir(t))
 	if tr.host == "linux2" {
 		m.link("ens224", "10.13.0.201/16")
+	}
+	if tr.idle {
+		m.charon.Kill()
 	}
 	return m
 }

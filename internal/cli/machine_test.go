@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
@@ -40,6 +43,8 @@ type machine struct {
 	charon *charontest.Charon
 	links  *charontest.Network // as IPsec sees them
 
+	hooked map[string]bool // what hooks have done and not ended
+
 	name     string // of the host
 	state    string
 	run      string
@@ -48,6 +53,12 @@ type machine struct {
 	// fault is asked before every write, by its number from 1.
 	fault  func(n int, write string) error
 	writes int
+	struck bool // the fault that fails one write has
+	// mutate wraps the backends, broken is the kind of operation whose undo does nothing,
+	// did are those that were done.
+	mutate func(backend.Backend) backend.Backend
+	broken string
+	did    map[string]bool
 }
 
 var errFault = errors.New("injected fault")
@@ -58,21 +69,33 @@ type killed struct{}
 // exitKilled is a shell's code for a process that was killed.
 const exitKilled = 137
 
+// memoryDir is a folder for the state of machines that is gone with the test. It is in
+// memory where there is such a file system: nobody pulls a plug here, and thousands of
+// syncs to a disk take minutes.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "vpnctl-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // newMachine makes a host with an owner: rules, settings and a file of his own.
 func newMachine(name, dir string) *machine {
 	m := &machine{
 		wg: wireguardtest.New(), nat: nattest.New(nat.NFT), sysctl: hosttest.NewSysctl("eth0"), files: &hosttest.Files{},
 		charon: charontest.New(), links: &charontest.Network{},
-		name: name, state: filepath.Join(dir, "state"), run: filepath.Join(dir, "run"), env: map[string]string{},
+		hooked: map[string]bool{}, name: name, state: filepath.Join(dir, "state"), run: filepath.Join(dir, "run"), env: map[string]string{},
 	}
 	m.nat.Do(nat.IPv4, nat.NFT, "filter", ":FORWARD DROP [0:0]", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT")
 	m.nat.Do(nat.IPv4, nat.NFT, "nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
 	m.charon.Files = m.files
-	m.files.Put("/etc/swanctl/swanctl.conf", "# include conf.d/*.conf\n", 0o644)
 	m.files.Put("/etc/sysctl.d/10-owner.conf", "net.ipv4.ip_forward = 0\n", 0o644)
 	m.wg.Fault, m.nat.Fault, m.sysctl.Fault, m.files.Fault = m.write, m.write, m.write, m.write
 	m.charon.Fault, m.links.Fault = m.ask, m.write
-	m.wg.HookFault = func(line string) error { return m.write("hook " + line) }
+	m.wg.HookFault = m.hook
 	return m
 }
 
@@ -92,6 +115,20 @@ func (m *machine) write(what string) error {
 	return m.fault(m.writes, what)
 }
 
+// hook is a hook at work: "echo wg0 up" does what "echo wg0 down" ends.
+func (m *machine) hook(line string) error {
+	if err := m.write("hook " + line); err != nil {
+		return err
+	}
+	if name, ok := strings.CutSuffix(line, " up"); ok {
+		m.hooked[name] = true
+	}
+	if name, ok := strings.CutSuffix(line, " down"); ok {
+		delete(m.hooked, name)
+	}
+	return nil
+}
+
 // ask is write for charon, which is asked to initiate by several at once: what kills there
 // lets that one fail, and kills at the next write.
 func (m *machine) ask(what string) (err error) {
@@ -107,9 +144,10 @@ func (m *machine) ask(what string) (err error) {
 
 // failAt lets the k-th write from now on fail, and none after it.
 func (m *machine) failAt(k int) {
-	m.writes = 0
+	m.writes, m.struck = 0, false
 	m.fault = func(n int, _ string) error {
 		if n == k {
+			m.struck = true
 			return errFault
 		}
 		return nil
@@ -140,7 +178,7 @@ func (m *machine) killAt(k int) {
 
 // repair ends all faults, and returns how many writes there were since they began.
 func (m *machine) repair() int {
-	m.fault = nil
+	m.fault, m.struck = nil, false
 	return m.writes
 }
 
@@ -151,7 +189,7 @@ func (noRoutes) Advertised() ([]string, error) { return nil, nil }
 
 // backends are the machine's, in the order of the real host's.
 func (m *machine) backends(v *vault.Vault) []backend.Backend {
-	return []backend.Backend{
+	all := []backend.Backend{
 		file.New(file.Config{Files: m.files}),
 		sysctl.New(sysctl.Config{Settings: m.sysctl, Files: m.files, Routes: noRoutes{}}),
 		wireguard.New(m.wg.Config(v)),
@@ -163,6 +201,12 @@ func (m *machine) backends(v *vault.Vault) []backend.Backend {
 		}),
 		nat.New(m.nat.Config()),
 	}
+	if m.mutate != nil {
+		for i := range all {
+			all[i] = m.mutate(all[i])
+		}
+	}
+	return all
 }
 
 // glob finds files, and charon's plugins, all of which are installed.
@@ -237,6 +281,12 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 
 // String is the whole machine in the syntax of the tools that show it.
 func (m *machine) String() string {
-	return fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s# swanctl\n%s# ip, of IPsec\n%s",
-		m.wg, m.nat, m.sysctl, m.files, m.charon, m.links)
+	text := fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s", m.wg, m.nat, m.sysctl, m.files)
+	if ipsec := m.charon.String() + m.links.String(); ipsec != "" {
+		text += "# swanctl, ip\n" + ipsec
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.hooked)) {
+		text += "# hook of " + name + "\n"
+	}
+	return text
 }

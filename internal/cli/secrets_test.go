@@ -180,7 +180,7 @@ func (l *listener) once(code int, args ...string) {
 func TestSecretsAreNotTold(t *testing.T) {
 	p := planted{}
 	dir := t.TempDir()
-	l := &listener{machine: newMachine("n1", t.TempDir()), t: t, dir: dir, said: p}
+	l := &listener{machine: newMachine("n1", memoryDir(t)), t: t, dir: dir, said: p}
 	one := p.site(t, l.machine, dir, " once")
 	l.run(1, "diff", one)
 	l.run(1, "apply", "--dry-run", one)

@@ -242,18 +242,18 @@ func TestWalk(t *testing.T) {
 	d := dice{rand.New(rand.NewPCG(seed, 0))}
 	const topologies, steps = 40, 160
 	files := []string{""} // as destroy leaves it
-	want := []string{newMachine("n1", t.TempDir()).String()}
+	want := []string{newMachine("n1", memoryDir(t)).String()}
 	for len(files) <= topologies {
 		text := d.topology()
 		file := tmp(t, "site.yaml", text)
-		m := newMachine("n1", t.TempDir())
+		m := newMachine("n1", memoryDir(t))
 		if r := m.vpnctl(t.TempDir(), "", "apply", file); r.code != 0 {
 			t.Fatalf("exit code %d: %s\n%s", r.code, r.stderr, text)
 		}
 		m.charon.BringUp()
 		files, want = append(files, file), append(want, m.String())
 	}
-	m := newMachine("n1", t.TempDir())
+	m := newMachine("n1", memoryDir(t))
 	applied, failed := 0, 0
 	for step := range steps {
 		i := d.IntN(len(files))
