@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
@@ -50,19 +51,25 @@ func passOn(out []backend.Tunnel, c *backend.Tunnel) bool {
 func beneath(c *backend.Tunnel) string { return "IPsec: " + c.Reason }
 
 // addDetails tells of each tunnel inside how it is encrypted. Of two behind one NAT nobody
-// can tell whose is whose.
+// can tell whose is whose, and where both have the same port, not even the kernel can.
 func addDetails(out, carriers []backend.Tunnel) {
 	for i := range out {
 		t := &out[i]
+		if t.State != backend.Up {
+			continue
+		}
 		var by []*backend.Tunnel
 		for k := range carriers {
 			c := &carriers[k]
-			if c.Carries == string(t.Protocol)+"/"+t.Name && c.IPsec != nil && t.State == backend.Up && sameHost(c.Remote, t.Remote) {
+			if c.Carries == string(t.Protocol)+"/"+t.Name && c.State == backend.Up && sameHost(c.Remote, t.Remote) {
 				by = append(by, c)
 			}
 		}
-		if len(by) == 1 && t.IPsec == nil {
+		switch {
+		case len(by) == 1:
 			t.IPsec = by[0].IPsec
+		case slices.ContainsFunc(by, func(c *backend.Tunnel) bool { return c != by[0] && slices.Equal(c.Addresses, by[0].Addresses) }):
+			t.Reason = "another client behind the same NAT has the same port: each may get the other's packets"
 		}
 	}
 }

@@ -23,6 +23,10 @@ func TestFold(t *testing.T) {
 	inside := func(remote string, state backend.State, reason string) backend.Tunnel {
 		return backend.Tunnel{Protocol: backend.L2TP, Name: "office", Remote: remote, State: state, Reason: reason}
 	}
+	selecting := func(port string, c backend.Tunnel) backend.Tunnel {
+		c.Addresses = []string{"192.0.2.1/32[udp/" + port + "]"}
+		return c
+	}
 	other := backend.Tunnel{Protocol: backend.IPsec, Name: "office", State: backend.Idle}
 	for _, tt := range []struct {
 		name string
@@ -32,8 +36,12 @@ func TestFold(t *testing.T) {
 		{"nothing to fold", []backend.Tunnel{other}, []string{"ipsec/office idle"}},
 		{"up", []backend.Tunnel{carrier("192.0.2.1:4500", backend.Up, ""), other, inside("192.0.2.1:1701", backend.Up, ""), inside("192.0.2.2", backend.Up, "")},
 			[]string{"ipsec/office idle", "l2tp/office 192.0.2.1:1701 up in 192.0.2.1:4500", "l2tp/office 192.0.2.2 up"}},
-		{"two behind one NAT", []backend.Tunnel{carrier("192.0.2.1:4500", backend.Up, ""), carrier("192.0.2.1:1024", backend.Up, ""), inside("192.0.2.1:1701", backend.Up, "")},
+		{"two behind one NAT", []backend.Tunnel{selecting("1701", carrier("192.0.2.1:4500", backend.Up, "")), selecting("1024", carrier("192.0.2.1:1024", backend.Up, "")), inside("192.0.2.1:1701", backend.Up, "")},
 			[]string{"l2tp/office 192.0.2.1:1701 up"}},
+		{"two behind one NAT, with one port", []backend.Tunnel{
+			selecting("1701", carrier("192.0.2.1:4500", backend.Up, "")), selecting("1701", carrier("192.0.2.1:1024", backend.Up, "")),
+			inside("192.0.2.1:1701", backend.Up, ""), inside("192.0.2.2", backend.Up, ""),
+		}, []string{"l2tp/office 192.0.2.1:1701 up: another client behind the same NAT has the same port: each may get the other's packets", "l2tp/office 192.0.2.2 up"}},
 		{"nobody there", []backend.Tunnel{carrier("", backend.Idle, "")}, nil},
 		{"below is the cause", []backend.Tunnel{carrier("", backend.Down, "no answer from the peer"), inside("", backend.Down, "xl2tpd dials"), other},
 			[]string{"l2tp/office down: IPsec: no answer from the peer", "ipsec/office idle"}},
