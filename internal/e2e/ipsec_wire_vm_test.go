@@ -26,7 +26,7 @@ var kinds = []struct {
 	{"AH", regexp.MustCompile(`: AH\(`)},
 	{"ESP in UDP", regexp.MustCompile(`UDP-encap: ESP\(`)},
 	{"ESP", regexp.MustCompile(`: ESP\(`)},
-	{"IKE", regexp.MustCompile(`\.(500|4500) > .*(isakmp|NONESP-encap|isakmp-nat-keep-alive)|\.(500|4500) > \S+\.(500|4500): `)},
+	{"IKE", regexp.MustCompile(`\.(500|4500)(: | > ).*(isakmp|NONESP-encap)|\.(500|4500) > \S+\.(500|4500): `)},
 	{"neighbours", regexp.MustCompile(` ARP, |ICMP6, (router|neighbor)|HBH ICMP6, multicast| > ff02::`)},
 	{"marker", regexp.MustCompile(` 127\.0\.0\.1 > 127\.0\.0\.1: `)},
 	{"refusal", regexp.MustCompile(`: ICMP (host |net )?\S+ (udp port \d+ )?(unreachable|net|host)`)},

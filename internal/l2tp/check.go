@@ -22,19 +22,23 @@ func (b *Backend) Check(ctx context.Context, in backend.Input) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{b.owner().Check(in, confFile(want)), b.units().Check(in, unitFiles(want, h)), checkDaemon(h)}
+	taken, err := b.Taken()
+	if err != nil {
+		return err
+	}
+	errs := []error{b.owner().Check(in, confFile(want)), b.units().Check(in, unitFiles(want, h)), b.checkDaemon(h, taken)}
 	for _, l := range in.Want.PPP.LinksOf(desired.L2TP) {
 		errs = append(errs, checkLink(&l))
 	}
 	return errors.Join(errs...)
 }
 
-func checkDaemon(h DaemonState) error {
+func (b *Backend) checkDaemon(h DaemonState, taken string) error {
 	var errs []error
 	if !h.Installed {
 		errs = append(errs, backend.Refuse(daemonObject, "apt install xl2tpd", "xl2tpd is missing"))
 	}
-	if !h.Kernel {
+	if !b.Kernel() {
 		errs = append(errs, backend.Refuse(daemonObject,
 			"modprobe l2tp_ppp, which Debian's linux-image-amd64 has and its cloud kernels have not",
 			"this host's kernel has no L2TP for PPP"))
@@ -43,8 +47,8 @@ func checkDaemon(h DaemonState) error {
 		errs = append(errs, backend.Refuse(daemonObject, "stop it, or let it read "+ConfPath,
 			"an xl2tpd that reads %s runs on this host", h.Config))
 	}
-	if h.Taken != "" {
-		errs = append(errs, backend.Refuse(daemonObject, "stop it", "UDP port %d is taken by %s", port, h.Taken))
+	if taken != "" {
+		errs = append(errs, backend.Refuse(daemonObject, "stop it", "UDP port %d is taken by %s", port, taken))
 	}
 	return errors.Join(errs...)
 }

@@ -75,14 +75,3 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
-
-func TestListeners(t *testing.T) {
-	table := `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
-  391: 65000D0A:06A5 6A000D0A:06A5 01 00000000:00000000 00:00000000 00000000     0        0 1935 3 0000000067c58b08 0
-  391: 00000000:06A5 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 10620 2 0000000031c392a4 0
-  392: 00000000:06A6 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 10621 2 0000000031c392a4 0
-`
-	if diff := cmp.Diff([]string{"10620"}, listeners([]byte(table))); diff != "" {
-		t.Errorf("listeners (-want +got):\n%s", diff)
-	}
-}

@@ -35,10 +35,6 @@ type DaemonState struct {
 	Running   bool // as a process of this network namespace
 	// Config is the file that it reads, where that is not ConfPath.
 	Config string
-	// Taken names another process that has L2TP's port; "" for none.
-	Taken string
-	// Kernel says that the kernel can carry L2TP.
-	Kernel bool
 }
 
 // The daemon's program and unit, as Debian and upstream have them.
@@ -61,16 +57,14 @@ type system struct {
 // State implements Daemon.
 func (s *system) State(ctx context.Context) (DaemonState, error) {
 	_, err := host.LookPath(program)
-	d := DaemonState{Installed: err == nil, Kernel: kernelCarries()}
+	d := DaemonState{Installed: err == nil}
 	if d.Systemd, err = hasUnit(ctx); err != nil {
 		return d, err
 	}
-	pids := host.Processes(program)
-	if d.Running = len(pids) > 0; d.Running {
-		d.Config = configOf(pids[0])
+	if pids := host.Processes(program); len(pids) > 0 {
+		d.Running, d.Config = true, configOf(pids[0])
 	}
-	d.Taken, err = portOwner(pids)
-	return d, err
+	return d, nil
 }
 
 func hasUnit(ctx context.Context) (bool, error) {

@@ -30,6 +30,10 @@ type Config struct {
 	Control Control
 	// Sessions are the pppds of the host.
 	Sessions ppp.Sessions
+	// Taken names a process that has L2TP's port and is no xl2tpd, "" for none.
+	Taken func() (string, error)
+	// Kernel reports whether the kernel can carry L2TP.
+	Kernel func() bool
 	// Look is the time between two looks at xl2tpd while watching.
 	Look time.Duration
 }
@@ -47,6 +51,12 @@ func New(c Config) *Backend {
 	}
 	if c.Sessions == nil {
 		c.Sessions = ppp.Live()
+	}
+	if c.Taken == nil {
+		c.Taken = portOwner
+	}
+	if c.Kernel == nil {
+		c.Kernel = kernelCarries
 	}
 	if c.Look == 0 {
 		c.Look = 2 * time.Second

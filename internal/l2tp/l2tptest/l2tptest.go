@@ -24,7 +24,10 @@ type Host struct {
 	// "start xl2tpd", "add lns NAME". The write does not happen where it returns an error.
 	Fault func(write string) error
 	// State is what the host is like; whether xl2tpd runs is not taken from there.
-	State    l2tp.DaemonState
+	State l2tp.DaemonState
+	// Taken names who has L2TP's port; NoKernel is a kernel without L2TP.
+	Taken    string
+	NoKernel bool
 	Files    *hosttest.Files
 	Sessions *ppptest.Fake
 	// Starts counts the starts of xl2tpd, Reloads those of systemd.
@@ -44,7 +47,7 @@ type section struct {
 // New is a host that has what L2TP needs, and no xl2tpd that runs.
 func New() *Host {
 	h := &Host{
-		State: l2tp.DaemonState{Installed: true, Kernel: true},
+		State: l2tp.DaemonState{Installed: true},
 		Files: &hosttest.Files{}, Sessions: &ppptest.Fake{}, on: map[int]string{},
 	}
 	h.Files.Fault, h.Sessions.Fault = h.fault, h.fault
@@ -53,7 +56,10 @@ func New() *Host {
 
 // Config is a Backend's view of the host.
 func (h *Host) Config() l2tp.Config {
-	return l2tp.Config{Files: h.Files, Daemon: daemon{h}, Control: control{h}, Sessions: h.Sessions}
+	return l2tp.Config{
+		Files: h.Files, Daemon: daemon{h}, Control: control{h}, Sessions: h.Sessions,
+		Taken: func() (string, error) { return h.Taken, nil }, Kernel: func() bool { return !h.NoKernel },
+	}
 }
 
 func (h *Host) fault(write string) error {

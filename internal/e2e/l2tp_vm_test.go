@@ -1,0 +1,189 @@
+//go:build vm
+
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// l2tpExample is the example with nobody yet who dials by himself.
+func l2tpExample(t *testing.T) string { return example(t, "l2tp-ipsec.yaml") }
+
+// with adds a user to it, or takes one away.
+func with(topology, user string) string {
+	const last = "    clients:"
+	return strings.Replace(topology, last, "      "+user+"\n"+last, 1)
+}
+
+// TestL2TP is the example: two clients that are configured by hand, one of them behind NAT,
+// and the branch. Then users come, change and go, and in the end everything.
+func TestL2TP(t *testing.T) {
+	o := startOffice(t)
+	before := map[*node]state{o.vpn: snapshot(o.vpn), o.branch: snapshot(o.branch)}
+	topology := l2tpExample(t)
+	step := func(name string, do func(t *testing.T, o *office)) {
+		t.Run(name, func(t *testing.T) {
+			o := o.in(t)
+			t.Cleanup(func() {
+				if t.Failed() {
+					o.explain()
+				}
+			})
+			do(t, o)
+		})
+	}
+	o.apply(o.vpn, topology)
+	o.vpn.converged()
+
+	step("two clients", func(t *testing.T, o *office) {
+		seen := watchWire(t, o.out)
+		o.c1.dial("user1", "123456")
+		o.c2.dial("user2", "123456")
+		if a := o.c1.up(); !strings.HasPrefix(a, "192.168.130.1") {
+			t.Errorf("user1 has %s, none of the pool", a)
+		}
+		if a := o.c2.up(); a != "192.168.130.50" {
+			t.Errorf("user2 has %s, not his own address", a)
+		}
+		for _, d := range []*dialler{o.c1, o.c2} {
+			d.Run("ip", "route", "add", "10.20.0.0/24", "dev", "ppp0")
+			d.Ping("10.20.0.10")
+			if link := d.Run("ip", "link", "show", "ppp0"); !strings.Contains(link, "mtu 1400") {
+				t.Errorf("link on %s: %s", d.Name(), link)
+			}
+			if dns := d.ReadFile("/etc/ppp/resolv.conf"); !strings.Contains(dns, "8.8.8.8") || !strings.Contains(dns, "8.8.4.4") {
+				t.Errorf("%s was given DNS %q", d.Name(), dns)
+			}
+		}
+		packets := seen.stop()
+		if open := slices.Concat(packets[""], packets["AH"]); len(open) > 0 || len(packets["ESP"]) < 4 || len(packets["ESP in UDP"]) < 4 {
+			t.Errorf("on the wire: %d of ESP, %d of ESP in UDP, and these:\n%s",
+				len(packets["ESP"]), len(packets["ESP in UDP"]), strings.Join(open, ""))
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	step("status", func(t *testing.T, o *office) {
+		one, two := o.sees("user1"), o.sees("user2")
+		if one.Remote != "10.13.0.106:1701" || one.Local != "10.13.0.101:1701" || !slices.Contains(one.Addresses, o.c1.address()) || one.Interface == "" {
+			t.Errorf("user1's row is %+v", one)
+		}
+		if !strings.HasPrefix(two.Remote, "10.13.0.110:") || !slices.Contains(two.Addresses, "192.168.130.50") || two.RxBytes == 0 {
+			t.Errorf("user2's row is %+v", two)
+		}
+		if s := o.vpn.status(); !s.Healthy {
+			t.Errorf("status: %+v", s)
+		}
+	})
+	step("users", func(t *testing.T, o *office) {
+		ping := o.c1.PingLoop("192.168.130.1")
+		id := o.vpn.Run("pidof", "xl2tpd")
+		// A password that needs quotes; another user's changes, and a third comes.
+		changed := with(strings.Replace(topology, `user2: {password: {value: "123456"}`, `user2: {password: {value: 'a b"c\d#'}`, 1), `user3: {password: {value: three}}`)
+		if text := o.apply(o.vpn, changed); strings.Contains(text, "!") {
+			t.Errorf("plan costs somebody a session:\n%s", text)
+		}
+		o.vpn.converged()
+		o.c2.Ping("192.168.130.1")
+		// Kicked, he does not come back until he knows the new password.
+		if r := o.vpn.exits(0, "kick", "user2"); !strings.Contains(r.stdout, "ended l2tp/office") {
+			t.Errorf("kick says %s", r)
+		}
+		o.c2.down()
+		o.c2.has("user2", `a b"c\d#`)
+		if a := o.c2.up(); a != "192.168.130.50" {
+			t.Errorf("user2 has %s", a)
+		}
+		// Removed, he loses his session.
+		gone := strings.Replace(changed, "      user2:", "      user4:", 1)
+		if text := o.apply(o.vpn, gone); !strings.Contains(text, "(user2 192.168.130.50)") {
+			t.Errorf("plan does not name whom it costs his session:\n%s", text)
+		}
+		o.c2.down()
+		if s := session(o.vpn.status(), "user2"); s != nil {
+			t.Errorf("user2 is still there: %+v", s)
+		}
+		o.c2.has("user3", "three")
+		if a := o.c2.up(); !strings.HasPrefix(a, "192.168.130.1") {
+			t.Errorf("user3 has %s", a)
+		}
+		// Another pool is for those who come.
+		pool := strings.Replace(gone, "192.168.130.100-192.168.130.200", "192.168.130.60-192.168.130.70", 1)
+		if text := o.apply(o.vpn, pool); strings.Contains(text, "!") {
+			t.Errorf("plan costs somebody a session:\n%s", text)
+		}
+		o.vpn.converged()
+		o.vpn.exits(0, "kick", "user3")
+		o.c2.down()
+		if a := o.c2.up(); !strings.HasPrefix(a, "192.168.130.6") {
+			t.Errorf("with another pool user3 has %s", a)
+		}
+		o.apply(o.vpn, topology)
+		o.vpn.converged()
+		if now := o.vpn.Run("pidof", "xl2tpd"); now != id {
+			t.Errorf("xl2tpd is process %s, was %s", now, id)
+		}
+		if loss := ping.Stop(); loss.Lost > 0 {
+			t.Errorf("user1: %s", loss)
+		}
+	})
+	step("in clear", func(t *testing.T, o *office) {
+		// The connection is known, and its answers are let in by the owner's rule.
+		if out := o.vpn.Run("conntrack", "-L", "-p", "udp", "--dport", "1701"); !strings.Contains(out, "10.13.0.106") {
+			t.Errorf("connections of c1: %s", out)
+		}
+		o.c1.hangUp()
+		o.c1.Run("sh", "-c", charonStops+"; ip xfrm policy flush; ip xfrm state flush")
+		seen := watchWire(t, o.out)
+		o.c1.xl2tpd()
+		o.c1.Run("sleep", "6")
+		if a := o.c1.address(); a != "" {
+			t.Errorf("in clear c1 has %s", a)
+		}
+		packets := strings.Join(seen.stop()[""], "")
+		if !strings.Contains(packets, "10.13.0.106.1701 > 10.13.0.101.1701") {
+			t.Errorf("c1 did not try: %s", packets)
+		}
+		if strings.Contains(packets, "10.13.0.101.1701 >") {
+			t.Errorf("it was answered:\n%s", packets)
+		}
+		o.c1.hangUp()
+	})
+	step("branch", func(t *testing.T, o *office) {
+		o.apply(o.branch, topology)
+		o.branch.await("link", func() bool { return o.branch.status().Healthy && session(o.branch.status(), "user1") != nil })
+		o.branch.converged()
+		o.branch.Ping("10.20.0.10")
+		if route := o.branch.Run("ip", "route", "get", "10.20.0.10"); !strings.Contains(route, "dev ppp0") {
+			t.Errorf("way on branch: %s", route)
+		}
+		// The server dies. vpnctl starts it again, and the branch dials again; meanwhile
+		// nothing for the far network leaves in clear.
+		seen := watchWire(t, o.out)
+		old := o.sees("user1")
+		o.vpn.Run("sh", "-c", "kill -9 $(pidof xl2tpd)")
+		o.branch.await("link goes", func() bool { _, err := o.branch.Try("ip", "link", "show", "ppp0"); return err != nil })
+		if route, err := o.branch.Try("ip", "route", "get", "10.20.0.10"); err == nil {
+			t.Errorf("with the link down, way on branch: %s", route)
+		}
+		o.branch.await("link again", func() bool { _, err := o.branch.Try("ping", "-c1", "-W1", "10.20.0.10"); return err == nil })
+		if now := o.sees("user1"); slices.Equal(now.Addresses, nil) || now.Interface == "" {
+			t.Errorf("user1's row is %+v, was %+v", now, old)
+		}
+		seen.stop()
+		o.vpn.converged()
+		o.branch.converged()
+	})
+	step("all goes", func(t *testing.T, o *office) {
+		o.c2.hangUp()
+		for _, n := range []*node{o.branch, o.vpn} {
+			n.destroy()
+		}
+	})
+	for n, was := range before {
+		was.same(n, "destroy")
+	}
+}
