@@ -223,6 +223,39 @@ func TestRealDrop(t *testing.T) {
 	}
 }
 
+// TestRealHelper: on a real kernel, conntrack follows PPTP that is masqueraded, and no other
+// connection.
+func TestRealHelper(t *testing.T) {
+	g := newGateway(t, lab.Wire("gw:lan0 10.10.0.1/24", "pc:eth0 10.10.0.10/24 via 10.10.0.1"))
+	g.Run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	want := nats(masquerade("10.10.0.0/24", "eth0"))
+	want.Netfilter.Helpers = []desired.Helper{{Object: "nat/linux2/helper/pptp", Name: "pptp", Port: 1723, Source: prefix("10.10.0.0/24")}}
+	g.apply(want)
+	pc, far := g.lab.Host("pc"), g.lab.Host("far")
+	for port, helped := range map[string]bool{"1723": true, "1724": false} {
+		var accepted net.Listener
+		if err := far.Do(func() (err error) {
+			accepted, err = net.Listen("tcp4", "192.0.2.2:"+port)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = accepted.Close() })
+		var c net.Conn
+		if err := pc.Do(func() (err error) {
+			c, err = net.DialTimeout("tcp4", "192.0.2.2:"+port, 10*time.Second)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		tracked := g.Run("conntrack", "-L", "-p", "tcp", "--dport", port)
+		if !strings.Contains(tracked, "dst=192.0.2.1 ") || strings.Contains(tracked, "helper=pptp") != helped {
+			t.Errorf("port %s: %s", port, tracked)
+		}
+	}
+}
+
 // socketOn opens a port of a host of the lab.
 func socketOn(t *testing.T, h *lab.Host, addr string) *net.UDPConn {
 	t.Helper()

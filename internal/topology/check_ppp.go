@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/proposal"
 )
@@ -41,6 +42,7 @@ func (c *checker) checkL2TP(l *L2TP) {
 		c.warnf(l.Pos, "runs in clear: everybody on the way can read it")
 		return
 	}
+	c.checkHidden(l)
 	auth := &l.IPsec.Auth
 	switch auth.Kind {
 	case AuthPSK:
@@ -52,6 +54,21 @@ func (c *checker) checkL2TP(l *L2TP) {
 	}
 	c.checkStripped(l.IPsec.IKEProposals, proposal.IKE, l.IPsec.Pos, "ike_proposals")
 	c.checkStripped(l.IPsec.ESPProposals, proposal.ESP, l.IPsec.Pos, "esp_proposals")
+}
+
+// checkHidden warns of clients that may be behind one NAT: there all have one
+// address, and xl2tpd calls from one port.
+func (c *checker) checkHidden(l *L2TP) {
+	var hidden []string
+	for _, name := range clientNodes(l.Clients) {
+		if n := c.t.Node(name); n != nil && len(n.Addresses) == 0 {
+			hidden = append(hidden, name)
+		}
+	}
+	if len(hidden) > 1 {
+		c.warnf(l.Pos, "has clients without address, %s: behind one NAT the server's kernel could not tell them apart, and each might get the other's packets",
+			strings.Join(hidden, ", "))
+	}
 }
 
 func clientNodes(clients []Client) []string {

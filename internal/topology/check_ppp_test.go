@@ -314,6 +314,15 @@ func TestPPPWarnings(t *testing.T) {
 			},
 		},
 		{
+			name: "clients behind a NAT, perhaps behind one",
+			yaml: `l2tp: {l: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}}, clients: {b: {user: u}, c: {user: u}, d: {user: u}}}}
+`,
+			want: []string{
+				`f:4:8: l2tp.l: cannot be used from Android 12 and later, which have no L2TP; IKEv2 works there`,
+				`f:4:8: l2tp.l: has clients without address, c, d: behind one NAT the server's kernel could not tell them apart, and each might get the other's packets`,
+			},
+		},
+		{
 			name: "a user whom RADIUS does not know from here",
 			yaml: `l2tp: {l: {server: a, local_ip: 10.0.0.1, pools: [10.0.0.10-10.0.0.20], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}, v: {password: {env: U}}}, clients: {b: {user: v}}, radius: {servers: [{address: 10.9.0.1, secret: {env: R}}]}}}
 `,
