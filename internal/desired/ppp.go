@@ -57,7 +57,7 @@ type PPPTunnel struct {
 	// Auth is how a client may log in, best first, never none: mschapv2, mschap, chap, pap.
 	Auth []string `json:"auth"`
 	MPPE bool     `json:"mppe,omitempty"` // of 128 bits; both ends insist on it
-	MTU  int      `json:"mtu,omitempty"`  // 0: pppd's default
+	MTU  int      `json:"mtu,omitempty"`  // 0: pppd's own default, which Derive never leaves
 }
 
 // Object is the tunnel's path: "l2tp/office".

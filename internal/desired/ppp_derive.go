@@ -1,12 +1,17 @@
 package desired
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
 	"github.com/vpnctl/vpnctl/internal/secret"
 	"github.com/vpnctl/vpnctl/internal/topology"
 )
+
+// safeMTU fits into 1500 bytes whatever is around it: L2TP in ESP in UDP, or GRE. pppd's
+// own default does not, and where fragments get lost, large packets hang.
+const safeMTU = 1400
 
 // pppPart is the node's part in one tunnel of the topology: it is the server, or dials.
 type pppPart struct {
@@ -32,7 +37,7 @@ func (d *deriver) pppParts() []pppPart {
 }
 
 func (d *deriver) appendParts(out []pppPart, p *topology.PPP, t PPPTunnel) []pppPart {
-	t.Name, t.MTU = p.Name, p.MTU
+	t.Name, t.MTU = p.Name, cmp.Or(p.MTU, safeMTU)
 	for _, a := range p.Auth {
 		t.Auth = append(t.Auth, string(a))
 	}

@@ -83,7 +83,7 @@ func TestPPP(t *testing.T) {
 		}},
 		{"PPTP example", example(t, "pptp.yaml"), []string{"server", "dial", "user", "  user", "drop", "helper", "exempt", "connection", "secret", "sysctl", "module", "file"}, map[string]string{
 			"vpn": `
-				server pptp/legacy 192.168.0.1 pools [192.168.130.100-192.168.130.200 192.168.140.100-192.168.140.200] auth mschapv2 mppe true dns 8.8.8.8 dns 8.8.4.4
+				server pptp/legacy 192.168.0.1 pools [192.168.130.100-192.168.130.200 192.168.140.100-192.168.140.200] auth mschapv2 mppe true mtu 1400 dns 8.8.8.8 dns 8.8.4.4
 				  user user1 123456
 				  user user2 123456 address 192.168.150.100
 				sysctl net/ipv4/ip_forward=1
@@ -92,7 +92,7 @@ func TestPPP(t *testing.T) {
 				module ppp_mppe
 				`,
 			"branch": `
-				dial pptp/legacy 10.14.0.104 192.168.0.1 user user2 123456 auth mschapv2 mppe true routes 10.20.0.0/24
+				dial pptp/legacy 10.14.0.104 192.168.0.1 user user2 123456 auth mschapv2 mppe true mtu 1400 routes 10.20.0.0/24
 				file /etc/iproute2/rt_protos.d/vpnctl.conf 0644
 				module ppp_async
 				module ppp_generic
@@ -109,7 +109,7 @@ func TestPPP(t *testing.T) {
 				credential private/vpnctl-l2tp-s.key 0600
 				credential x509/vpnctl-l2tp-s.crt 0644
 				credential x509ca/vpnctl-l2tp-s.crt 0644
-				server l2tp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2,chap ipsec true
+				server l2tp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2,chap ipsec true mtu 1400
 				  user ann word
 				  user bob drow address 10.8.1.9
 				forward in ppp+ from 10.8.0.8/30
@@ -138,7 +138,7 @@ func TestPPP(t *testing.T) {
 				credential private/vpnctl-l2tp-s.key 0600
 				credential x509/vpnctl-l2tp-s.crt 0644
 				credential x509ca/vpnctl-l2tp-s.crt 0644
-				dial l2tp/s 198.51.100.2 10.8.0.1 user ann word auth mschapv2,chap ipsec true default_route true use_dns true
+				dial l2tp/s 198.51.100.2 10.8.0.1 user ann word auth mschapv2,chap ipsec true mtu 1400 default_route true use_dns true
 				open udp/500
 				open udp/4500
 				open esp/0
@@ -154,7 +154,7 @@ func TestPPP(t *testing.T) {
 		}},
 		{"L2TP in clear", pppSite("l2tp", pppUsers+"    pools: [10.8.0.8-10.8.0.11]\n    ipsec: none\n", "{c: {user: ann}}", "firewall: {b: {open_ports: true}, c: {open_ports: true}}\n"), []string{"connection", "server", "dial", "open", "inner", "drop", "exempt", "module"}, map[string]string{
 			"b": `
-				server l2tp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2,chap
+				server l2tp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2,chap mtu 1400
 				open udp/1701 family 4
 				inner ppp+ remote 10.8.0.8/30
 				inner ppp+ remote 10.8.1.9/32
@@ -162,7 +162,7 @@ func TestPPP(t *testing.T) {
 				module ppp_generic
 				`,
 			"c": `
-				dial l2tp/s 198.51.100.2 10.8.0.1 user ann word auth mschapv2,chap
+				dial l2tp/s 198.51.100.2 10.8.0.1 user ann word auth mschapv2,chap mtu 1400
 				open udp/1701 dialled true family 4
 				inner ppp+ remote 10.8.0.1/32
 				module l2tp_ppp
@@ -195,7 +195,7 @@ func TestPPP(t *testing.T) {
 		{"RADIUS, opened", pppSite("pptp", insecure+"    pools: [10.8.0.8-10.8.0.11]\n    radius: {servers: [{address: 192.0.2.7, secret: {value: s1}}, {address: r.example.net, auth_port: 1645, acct_port: 1646, secret: {value: s2}}]}\n",
 			"{}", "firewall: {b: {open_ports: true}}\n"), []string{"server", "  user", "  radius", "open", "inner"}, map[string]string{
 			"b": `
-				server pptp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2 mppe true
+				server pptp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2 mppe true mtu 1400
 				  radius 192.0.2.7 1812 1813 s1
 				  radius r.example.net 1645 1646 s2
 				open tcp/1723 family 4

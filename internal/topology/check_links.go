@@ -52,16 +52,42 @@ func (c *checker) checkRoutes(links []link) {
 		if l.DefaultRoute {
 			wanted = append(wanted, netip.PrefixFrom(netip.IPv4Unspecified(), 0))
 		}
-		for _, r := range wanted {
+		for i, r := range wanted {
+			key := "routes"
+			if i == len(wanted)-1 && l.DefaultRoute {
+				key = "default_route"
+			} else if r.Bits() == 0 {
+				c.errorf(c.under(l.Pos, key), "%s is the host's own default route, too: say default_route: true, which leaves that alone", r)
+				continue
+			}
 			if first, taken := routes[r]; taken {
-				key := "routes"
-				if r.Bits() == 0 && l.DefaultRoute {
-					key = "default_route"
-				}
 				c.errorf(c.under(l.Pos, key), "%s leads into %s already (line %d)", r, first.what, first.Pos.Line)
 				continue
 			}
 			routes[r] = l
+		}
+	}
+}
+
+// checkOuter refuses to give sessions an address that the tunnel itself goes
+// from or to: whoever gets it is where its outer packets would be led.
+func (c *checker) checkOuter(p *PPP) {
+	for _, name := range append([]string{p.Server}, clientNodes(p.Clients)...) {
+		n := c.t.Node(name)
+		if n == nil {
+			continue
+		}
+		for _, h := range n.Addresses {
+			for i, pool := range p.Pools {
+				if h.Addr.IsValid() && pool.Contains(h.Addr) {
+					c.errorf(c.under(p.Pos, "pools", i), "holds %s, the outer address of %s: its tunnel would be routed into itself", h.Addr, name)
+				}
+			}
+			for i := range p.Users {
+				if u := &p.Users[i]; h.Addr.IsValid() && u.Address == h.Addr {
+					c.errorf(u.AddressPos, "%s is the outer address of %s: its tunnel would be routed into itself", h.Addr, name)
+				}
+			}
 		}
 	}
 }

@@ -98,6 +98,7 @@ func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
 	c.checkPPPFamily(p)
 	c.checkPPPPools(p, kind+"."+p.Name)
 	c.checkPPPUsers(p, kind+"."+p.Name)
+	c.checkOuter(p)
 	if p.Users == nil && p.Radius == nil && !c.writes(p.Pos, "users") && !c.writes(p.Pos, "radius") {
 		c.errorf(p.Pos, "needs users or radius: nobody could log in")
 	}
@@ -154,8 +155,12 @@ func (c *checker) checkFixedLogin(p *PPP, cl *Client, seen map[string]*Client) {
 // checkPPPFamily refuses IPv6, of which PPP has link-local addresses only.
 func (c *checker) checkPPPFamily(p *PPP) {
 	refuse := func(a netip.Addr, pos func() Pos) {
-		if a.IsValid() && !a.Is4() {
+		switch {
+		case !a.IsValid():
+		case !a.Is4():
 			c.errorf(pos(), "%s is not IPv4, and PPP carries nothing else here", a)
+		case a.IsLoopback():
+			c.errorf(pos(), "%s is the loopback's: nobody else can reach it", a)
 		}
 	}
 	refuse(p.LocalIP, func() Pos { return p.LocalIPPos })

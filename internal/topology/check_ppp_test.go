@@ -244,6 +244,21 @@ pptp:
 			},
 		},
 		{
+			name: "everything as a route, addresses of the loopback and of the tunnel's own ends",
+			yaml: `l2tp:
+  l: {server: a, local_ip: 127.0.0.1, pools: [192.0.2.1-192.0.2.9], ipsec: {psk: {env: P}}, users: {u: {password: {env: U}}}, clients: {c: {user: u, routes: [0.0.0.0/0, 10.0.0.0/8], default_route: true}}}
+pptp:
+  p: {server: a, allow_insecure: true, local_ip: 10.0.2.1, pools: [10.0.2.10-10.0.2.20], users: {u: {password: {env: U}, address: 192.0.2.2}}, clients: {b: {user: u}}}
+`,
+			want: []string{
+				`f:5:28: l2tp.l.local_ip: 127.0.0.1 is the loopback's: nobody else can reach it`,
+				`f:5:47: l2tp.l.pools[0]: holds 192.0.2.1, the outer address of a: its tunnel would be routed into itself`,
+				`f:5:158: l2tp.l.clients.c.routes: 0.0.0.0/0 is the host's own default route, too: say default_route: true, which leaves that alone`,
+				`f:7:131: pptp.p.users.u.address: 192.0.2.2 is the outer address of b: its tunnel would be routed into itself`,
+				`f:7:131: pptp.p.users.u.address: 192.0.2.2 overlaps 192.0.2.1-192.0.2.9 of a pool of l2tp.l (line 5)`,
+			},
+		},
+		{
 			name:  "L2TP with and without IPsec where a name does not tell them apart",
 			whole: true,
 			yaml: `version: 1

@@ -19,7 +19,7 @@ type PPP struct {
 	LocalIPPos Pos
 	Pools      []Range
 	DNS        []netip.Addr
-	// MTU 0 leaves pppd's default.
+	// MTU 0 leaves it to vpnctl, which takes one that fits everywhere.
 	MTU int
 	// Auth is what a client may use, best first, never none.
 	Auth []PPPAuth
