@@ -2,12 +2,14 @@ package rtnl
 
 import (
 	"fmt"
+	"math"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
 
 // Rule is a rule of policy routing that leads to a table. What it has no fields for it
-// does not match on.
+// does not match on; see Other.
 type Rule struct {
 	IPv6     bool `json:"ipv6,omitempty"`
 	Priority int  `json:"priority"`
@@ -18,6 +20,13 @@ type Rule struct {
 	// (suppress_prefixlength 0).
 	SuppressDefault bool `json:"suppress_default,omitempty"`
 	Protocol        int  `json:"protocol"`
+
+	// What only others' rules have. Nobody can make one that has it.
+	Src  netip.Prefix `json:"-"` // not valid: any
+	Dst  netip.Prefix `json:"-"`
+	Mask int          `json:"-"` // of the mark; 0: all of it
+	// Other says that the rule asks for more, or does something else than look up a table.
+	Other bool `json:"-"`
 }
 
 // String is the rule as ip-rule(8) writes it, without its priority.
@@ -65,21 +74,38 @@ func parseRule(data []byte) (Rule, error) {
 	}
 	r := Rule{IPv6: data[0] == unix.AF_INET6, Table: int(data[4])}
 	r.Not = number(data[8:12])&unix.FIB_RULE_INVERT != 0
+	r.Other = data[3] != 0 || data[7] != unix.FR_ACT_TO_TBL // tos, action
 	err := attributes(data, unix.SizeofRtMsg, func(typ uint16, v []byte) {
-		switch typ {
-		case unix.FRA_PRIORITY:
-			r.Priority = number(v)
-		case unix.FRA_FWMARK:
-			r.Mark = number(v)
-		case unix.FRA_TABLE:
-			r.Table = number(v)
-		case unix.FRA_SUPPRESS_PREFIXLEN:
-			r.SuppressDefault = number(v) == 0
-		case unix.FRA_PROTOCOL:
-			r.Protocol = number(v)
-		}
+		r.attribute(typ, v, int(data[1]), int(data[2]))
 	})
 	return r, err
+}
+
+// attribute takes one attribute over; the lengths are those of the prefixes.
+func (r *Rule) attribute(typ uint16, v []byte, dst, src int) {
+	switch typ {
+	case unix.FRA_PRIORITY:
+		r.Priority = number(v)
+	case unix.FRA_FWMARK:
+		r.Mark = number(v)
+	case unix.FRA_FWMASK:
+		if mask := number(v); uint32(mask) != math.MaxUint32 {
+			r.Mask = mask
+		}
+	case unix.FRA_TABLE:
+		r.Table = number(v)
+	case unix.FRA_SUPPRESS_PREFIXLEN:
+		r.SuppressDefault = number(v) == 0
+	case unix.FRA_PROTOCOL:
+		r.Protocol = number(v)
+	case unix.FRA_SRC:
+		r.Src = netip.PrefixFrom(address(v), src)
+	case unix.FRA_DST:
+		r.Dst = netip.PrefixFrom(address(v), dst)
+	case unix.FRA_IIFNAME, unix.FRA_OIFNAME, unix.FRA_L3MDEV, unix.FRA_UID_RANGE, unix.FRA_TUN_ID,
+		unix.FRA_IP_PROTO, unix.FRA_SPORT_RANGE, unix.FRA_DPORT_RANGE:
+		r.Other = true
+	}
 }
 
 // AddRule adds a rule. The kernel takes the same rule twice; who must not have that
