@@ -41,7 +41,7 @@ func spans(selectors []topology.Selector, addresses []netip.Prefix) []span {
 		case s.Dynamic:
 			prefixes = addresses
 		case s.Range.From.IsValid():
-			prefixes = inRange(s.Range)
+			prefixes = InRange(s.Range)
 		}
 		for _, p := range prefixes {
 			out = append(out, span{prefix: p, dynamic: s.Dynamic, protocol: s.Protocol, port: s.Port})
@@ -50,8 +50,8 @@ func spans(selectors []topology.Selector, addresses []netip.Prefix) []span {
 	return out
 }
 
-// inRange returns the fewest prefixes that hold exactly the addresses of a range.
-func inRange(r topology.Range) []netip.Prefix {
+// InRange returns the fewest prefixes that hold exactly the addresses of a range.
+func InRange(r topology.Range) []netip.Prefix {
 	var out []netip.Prefix
 	for a := r.From; a.IsValid() && a.Compare(r.To) <= 0; {
 		bits := a.BitLen()

@@ -196,7 +196,7 @@ func poolPrefixes(s *topology.RemoteAccess) []netip.Prefix {
 			out = append(out, r.Prefix.Masked())
 			continue
 		}
-		out = append(out, inRange(r)...)
+		out = append(out, InRange(r)...)
 	}
 	return normal(out)
 }

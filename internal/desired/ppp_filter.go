@@ -21,7 +21,7 @@ const (
 func (p *pppPart) inside() []netip.Prefix {
 	var all []netip.Prefix
 	for _, r := range p.Pools {
-		all = append(all, inRange(r)...)
+		all = append(all, InRange(r)...)
 	}
 	for i := range p.Users {
 		if a := p.Users[i].Address; a.IsValid() {

@@ -25,7 +25,7 @@ func (v *value) selectors() []Selector {
 		if !ok {
 			return Selector{}, false
 		}
-		sel, err := parseSelector(s)
+		sel, err := ParseSelector(s)
 		if err != nil {
 			item.fail("%q %w", shorten(s), err)
 		}
@@ -33,7 +33,8 @@ func (v *value) selectors() []Selector {
 	})
 }
 
-func parseSelector(s string) (Selector, error) {
+// ParseSelector reads a selector as a topology and swanctl.conf(5) write it.
+func ParseSelector(s string) (Selector, error) {
 	where, what, restricted := strings.Cut(s, "[")
 	var sel Selector
 	if restricted {

@@ -29,7 +29,7 @@ func TestValues(t *testing.T) {
 		// want maps texts to what they are, or to "! why not".
 		want map[string]string
 	}{
-		{"selectors", parsed(parseSelector), map[string]string{
+		{"selectors", parsed(ParseSelector), map[string]string{
 			"10.1.2.3/16":                 "10.1.0.0/16",
 			"10.1.2.3":                    "10.1.2.3/32",
 			"10.0.0.1-10.0.0.9[tcp]":      "10.0.0.1-10.0.0.9[tcp]",

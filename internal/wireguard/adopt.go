@@ -11,9 +11,9 @@ import (
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
-// adoptMemory is the key of Memory below which foreign interfaces stand, by name, as
+// AdoptMemory is the key of Memory below which foreign interfaces stand, by name, as
 // they were when vpnctl took them over.
-const adoptMemory = "wireguard/adopted/"
+const AdoptMemory = "wireguard/adopted/"
 
 // otherSite returns the site whose a link is, "" where it is nobody's or ours.
 func otherSite(l rtnl.Link, site string) string {
@@ -35,7 +35,7 @@ func adopts(in backend.Input, netns string, l rtnl.Link) bool {
 // remember keeps a foreign interface before it is taken over, and forgets it once it is
 // given back.
 func (d *differ) remember(t *target) {
-	key := adoptMemory + t.Name
+	key := AdoptMemory + t.Name
 	var before any
 	var memory link
 	if d.in.Memory.Get(key, &memory) {
@@ -54,7 +54,7 @@ func (d *differ) remember(t *target) {
 func (w *wanted) addRestored(in backend.Input, h *snapshot) {
 	for _, key := range slices.Sorted(maps.Keys(in.Memory)) {
 		var l link
-		if !strings.HasPrefix(key, adoptMemory) || !in.Memory.Get(key, &l) || w.find(l.place) != nil {
+		if !strings.HasPrefix(key, AdoptMemory) || !in.Memory.Get(key, &l) || w.find(l.place) != nil {
 			continue
 		}
 		t := target{link: l, restored: true, have: h.find(l.place), applied: appliedTo(in.Applied, l.Name)}

@@ -36,9 +36,9 @@ func (c *checker) newRoutes() map[string][]rtnl.Route {
 		want := &c.in.Want.Interfaces[i]
 		var before []rtnl.Route
 		if a := appliedTo(c.in.Applied, want.Name).iface; a != nil && c.ours(place{want.Name, want.Netns}) {
-			before = routesOf(a)
+			before = RoutesOf(a)
 		}
-		if add := compareRouteLists(before, routesOf(want)).add; len(add) > 0 {
+		if add := compareRouteLists(before, RoutesOf(want)).add; len(add) > 0 {
 			fresh[want.Netns] = append(fresh[want.Netns], add...)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
@@ -17,34 +18,45 @@ const (
 	tunnelPriority   = 32701 // of the first tunnel
 )
 
-// addRules derives the rules of all full tunnels: what the tunnels did not send
-// themselves goes to their table, unless the main table knows a better way than its
-// default route. Two tunnels share the latter rule.
+// addRules derives the rules of every namespace.
 func (w *wanted) addRules() {
-	tables := map[string][]int{}
+	tunnels := map[string][]*desired.Interface{}
 	for i := range w.targets {
 		t := &w.targets[i]
-		if t.desired.FullTunnel(false) || t.desired.FullTunnel(true) {
-			tables[t.Netns] = append(tables[t.Netns], t.desired.RouteTable())
+		tunnels[t.Netns] = append(tunnels[t.Netns], t.desired)
+	}
+	for ns, interfaces := range tunnels {
+		if rules := RulesOf(interfaces); len(rules) > 0 {
+			w.rules[ns] = rules
 		}
 	}
-	for i := range w.targets {
-		t := &w.targets[i]
-		slices.Sort(tables[t.Netns])
-		at := slices.Index(tables[t.Netns], t.desired.RouteTable())
+}
+
+// RulesOf derives the rules of all full tunnels of one namespace, sorted: what the tunnels
+// did not send themselves goes to their table, unless the main table knows a better way
+// than its default route. Two tunnels share the latter rule.
+func RulesOf(interfaces []*desired.Interface) []rtnl.Rule {
+	var tables []int
+	for _, i := range interfaces {
+		if i.FullTunnel(false) || i.FullTunnel(true) {
+			tables = append(tables, i.RouteTable())
+		}
+	}
+	slices.Sort(tables)
+	var rules []rtnl.Rule
+	for _, i := range interfaces {
+		at := slices.Index(tables, i.RouteTable())
 		for _, v6 := range []bool{false, true} {
-			if !t.desired.FullTunnel(v6) {
+			if !i.FullTunnel(v6) {
 				continue
 			}
-			w.rules[t.Netns] = append(w.rules[t.Netns],
+			rules = append(rules,
 				rtnl.Rule{IPv6: v6, Priority: suppressPriority, Table: rtnl.MainTable, SuppressDefault: true, Protocol: protocol},
-				rtnl.Rule{IPv6: v6, Priority: tunnelPriority + at, Not: true, Mark: t.FirewallMark, Table: t.desired.RouteTable(), Protocol: protocol})
+				rtnl.Rule{IPv6: v6, Priority: tunnelPriority + at, Not: true, Mark: i.Mark(), Table: i.RouteTable(), Protocol: protocol})
 		}
 	}
-	for ns, rules := range w.rules {
-		slices.SortFunc(rules, compareRules)
-		w.rules[ns] = slices.Compact(rules)
-	}
+	slices.SortFunc(rules, compareRules)
+	return slices.Compact(rules)
 }
 
 // compareRules is the order of rules; by priority, so that the rule that spares the

@@ -57,7 +57,7 @@ func newTarget(d *desired.Interface, in backend.Input, h *snapshot) target {
 		link: link{
 			place: place{d.Name, d.Netns}, Alias: aliasOf(in.Want.Site), MTU: d.MTU, Up: true,
 			PrivateKey: d.PrivateKey, ListenPort: d.ListenPort, FirewallMark: d.Mark(),
-			Addresses: sorted(d.Addresses), Routes: routesOf(d),
+			Addresses: sorted(d.Addresses), Routes: RoutesOf(d),
 		},
 		dns:     dnsOf(d),
 		desired: d,
@@ -143,10 +143,10 @@ func (a *applied) peer(key publicKey) *desired.Peer {
 	return a.peers[key]
 }
 
-// routesOf derives the routes of an interface from its allowed IPs, as wg-quick(8)
+// RoutesOf derives the routes of an interface from its allowed IPs, as wg-quick(8)
 // does: a table of its own takes them all, for the connected routes that would make one
 // superfluous are in the main table only.
-func routesOf(d *desired.Interface) []rtnl.Route {
+func RoutesOf(d *desired.Interface) []rtnl.Route {
 	if d.Table.Off {
 		return nil
 	}

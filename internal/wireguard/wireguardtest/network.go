@@ -105,10 +105,13 @@ func (n *network) Link(name string) (rtnl.Link, error) {
 }
 
 func (n *network) Addrs(index int) ([]rtnl.Addr, error) {
-	if l := n.s.at(index); l != nil {
-		return slices.Clone(l.addrs), nil
+	var all []rtnl.Addr
+	for _, l := range n.s.links {
+		if index == 0 || l.Index == index {
+			all = append(all, l.addrs...)
+		}
 	}
-	return nil, nil
+	return all, nil
 }
 
 func (n *network) Routes(f rtnl.RouteFilter) ([]rtnl.Route, error) {
