@@ -17,12 +17,17 @@ type applyFlags struct {
 	maxImpact string
 	adopt     bool
 	userspace bool
+
+	allowLockout bool
+	mgmt         string
 }
 
 func (f *applyFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and do nothing, as diff does")
 	flags.StringVar(&f.maxImpact, "max-impact", "disrupt", "refuse a plan that costs more: none, reload or disrupt")
+	flags.BoolVar(&f.allowLockout, "allow-lockout", false, "go on even if that cuts off the connection by which you are here")
+	flags.StringVar(&f.mgmt, "mgmt", "", "where you are, if not where SSH says: an `ADDR` that must stay reachable")
 	f.addPlanning(cmd)
 	words := []string{"none", "reload", "disrupt"}
 	_ = cmd.RegisterFlagCompletionFunc("max-impact", cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
@@ -34,15 +39,16 @@ func (f *applyFlags) addPlanning(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.userspace, "userspace", false, "carry new WireGuard interfaces in userspace")
 }
 
-func (f *applyFlags) request(s *site) (engine.Request, error) {
+func (f *applyFlags) request(g *globals, s *site) (engine.Request, error) {
 	level, ok := backend.ParseLevel(f.maxImpact)
 	if !ok {
 		return engine.Request{}, oneOf("max-impact", f.maxImpact, "none", "reload", "disrupt")
 	}
+	veto, err := f.veto(g)
 	return engine.Request{
-		Want: s.state, Record: s.record, MaxImpact: level,
+		Want: s.state, Record: s.record, MaxImpact: level, Veto: veto,
 		Options: backend.Options{Adopt: f.adopt, Userspace: f.userspace},
-	}, nil
+	}, err
 }
 
 func (g *globals) applyCommand() *cobra.Command {
@@ -54,7 +60,11 @@ func (g *globals) applyCommand() *cobra.Command {
 has, prints the plan, and changes what differs. Without FILE it applies again what
 was applied last. FILE may be - for standard input.
 
-When a step fails, or apply is interrupted, everything done so far is undone.`,
+When a step fails, or apply is interrupted, everything done so far is undone.
+
+A plan that would cut off the SSH connection by which you are here is refused, naming
+the object that would. That connection is SSH_CONNECTION's, behind sudo too; --mgmt
+names another. --allow-lockout goes on all the same.`,
 		Example: "  vpnctl apply site.yaml\n  vpnctl apply --dry-run site.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,7 +79,7 @@ When a step fails, or apply is interrupted, everything done so far is undone.`,
 			if err != nil {
 				return err
 			}
-			req, err := f.request(s)
+			req, err := f.request(g, s)
 			if err != nil {
 				return err
 			}

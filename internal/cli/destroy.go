@@ -32,7 +32,7 @@ and the same undo.`,
 			if err != nil || s == nil {
 				return err
 			}
-			req, err := f.request(s)
+			req, err := f.request(g, s)
 			if err != nil {
 				return err
 			}

@@ -10,7 +10,7 @@ import (
 )
 
 func (g *globals) diffCommand() *cobra.Command {
-	f := applyFlags{maxImpact: "disrupt"}
+	f := applyFlags{maxImpact: "disrupt", dryRun: true}
 	cmd := &cobra.Command{
 		Use:   "diff [FILE]",
 		Short: "Show what apply would change, and which live sessions it would cost",
@@ -27,7 +27,7 @@ differences, and with 3 where apply would be refused.`,
 			if err != nil {
 				return err
 			}
-			req, err := f.request(s)
+			req, err := f.request(g, s)
 			if err != nil {
 				return err
 			}

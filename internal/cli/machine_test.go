@@ -23,6 +23,8 @@ import (
 	"github.com/vpnctl/vpnctl/internal/host/hosttest"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/ipsec/charontest"
+	"github.com/vpnctl/vpnctl/internal/lockout"
+	"github.com/vpnctl/vpnctl/internal/management"
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/nat/nattest"
 	"github.com/vpnctl/vpnctl/internal/node"
@@ -275,6 +277,12 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 		},
 		StateDir: m.state, RunDir: m.run, Backends: m.backends,
 		Now: func() time.Time { return m.wg.Time },
+		Ways: lockout.Host{
+			Network:  func() (wireguard.Network, error) { return m.wg.Config(nil).Network("") },
+			Devices:  func() (wireguard.Devices, error) { return m.wg.Config(nil).Devices("") },
+			Policies: func() ([]lockout.Policy, error) { return nil, nil },
+		}.Observe,
+		Management: func() (management.Connection, bool) { return management.Parse(m.env[management.Variable]) },
 	}
 	return p.Run(ctx, args)
 }

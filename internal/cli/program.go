@@ -17,6 +17,8 @@ import (
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/engine"
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/lockout"
+	"github.com/vpnctl/vpnctl/internal/management"
 	"github.com/vpnctl/vpnctl/internal/node"
 	"github.com/vpnctl/vpnctl/internal/state"
 	"github.com/vpnctl/vpnctl/internal/vault"
@@ -36,6 +38,10 @@ type Program struct {
 	// Backends are the host's.
 	Backends func(v *vault.Vault) []backend.Backend
 	Now      func() time.Time
+	// Management finds the connection by which the operator is here.
+	Management func() (management.Connection, bool)
+	// Ways reads which way packets go; nil is a host on which nobody can be locked out.
+	Ways func(s backend.Secrets) (*lockout.Observed, error)
 }
 
 // Main runs vpnctl as a process and returns its exit code.
@@ -49,7 +55,8 @@ func Main() int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isTerminal(os.Stdout),
 		Getenv: os.LookupEnv, Hints: node.LocalHints,
 		StateDir: "/var/lib/vpnctl", RunDir: "/run/vpnctl",
-		Backends: hostBackends, Now: time.Now,
+		Backends: hostBackends, Now: time.Now, Ways: lockout.Kernel().Observe,
+		Management: func() (management.Connection, bool) { return management.Find(os.LookupEnv) },
 	}
 	return p.Run(ctx, os.Args[1:])
 }

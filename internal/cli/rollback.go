@@ -38,7 +38,7 @@ Secrets in files are today's; those that a topology carried itself were kept.`,
 			if err != nil {
 				return err
 			}
-			req, err := f.request(s)
+			req, err := f.request(g, s)
 			if err != nil {
 				return err
 			}

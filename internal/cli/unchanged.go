@@ -33,10 +33,11 @@ func (g *globals) applyUnchanged(ctx context.Context, w *workshop, f *applyFlags
 	if s == nil {
 		return false, nil
 	}
-	req, err := f.request(s)
+	req, err := f.request(g, s)
 	if err != nil {
 		return false, err
 	}
+	req.Veto = nil // it does nothing
 	out, err := w.Apply(ctx, req, func(p *plan.Plan) error {
 		if !p.Empty() {
 			return errStale

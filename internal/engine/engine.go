@@ -41,6 +41,9 @@ type Request struct {
 	Record *state.Applied
 	// KeepHistory makes a destroy leave the history of earlier applies.
 	KeepHistory bool
+	// Veto looks at a plan that changes something, before anything is written, and returns
+	// its refusals; nil is nobody.
+	Veto func(in backend.Input, p *plan.Plan) error
 	// Command, Target and By are for the history: what was called, the entry that it goes
 	// back to, and by whom.
 	Command string
@@ -89,6 +92,9 @@ func (e *Engine) Assess(ctx context.Context, req Request) (*Assessment, error) {
 		return nil, err
 	}
 	a.Plan = plan.New(req.Want.Site, req.Want.Node, steps)
+	if req.Veto != nil && !a.Plan.Empty() {
+		a.Refused = errors.Join(a.Refused, req.Veto(in, a.Plan))
+	}
 	return a, nil
 }
 
