@@ -8,6 +8,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/ppp"
 )
 
 // The operations: xl2tpd that starts or stops, one that starts anew, one section of it,
@@ -50,25 +51,32 @@ func (b *Backend) start(ctx context.Context) error {
 	return b.Daemon.Start(ctx)
 }
 
-// stop stops xl2tpd. One that was killed has left its pppds behind, with interfaces that
-// lead nowhere.
+// stop stops xl2tpd, and waits for its pppds: they take some seconds longer, and one that
+// was killed has left them behind, with interfaces that lead nowhere.
 func (b *Backend) stop(ctx context.Context) error {
+	sessions, err := b.sessions(ctx, nil)
+	if err != nil {
+		return err
+	}
 	if err := b.Daemon.Stop(ctx); err != nil {
 		return err
 	}
-	return b.endSessions(ctx, nil)
+	return b.end(ctx, sessions)
 }
 
-// endSessions ends the sessions of a server or link, or all of L2TP.
-func (b *Backend) endSessions(ctx context.Context, of *Section) error {
+// sessions are those of a server or link, or all of L2TP.
+func (b *Backend) sessions(ctx context.Context, of *Section) ([]ppp.Session, error) {
 	all, err := b.Sessions.List(ctx)
 	if err != nil {
-		return fmt.Errorf("listing sessions: %w", err)
+		return nil, fmt.Errorf("listing sessions: %w", err)
 	}
-	for _, s := range all {
-		if s.Protocol != desired.L2TP || of != nil && !of.carries(&s) {
-			continue
-		}
+	return slices.DeleteFunc(all, func(s ppp.Session) bool {
+		return s.Protocol != desired.L2TP || of != nil && !of.carries(&s)
+	}), nil
+}
+
+func (b *Backend) end(ctx context.Context, sessions []ppp.Session) error {
+	for _, s := range sessions {
 		if err := b.Sessions.End(ctx, s); err != nil {
 			return err
 		}
@@ -177,9 +185,14 @@ func (b *Backend) removeAll(ctx context.Context, s *Section, loaded Loaded) erro
 	if len(names) == 0 {
 		return nil
 	}
+	sessions, err := b.sessions(ctx, s)
+	if err != nil {
+		return err
+	}
 	// Through pppd, which says good-bye; of those who do not, xl2tpd then ends the tunnels.
+	// A link would only dial again.
 	if s.Kind == kindLNS {
-		if err := b.endSessions(ctx, s); err != nil {
+		if err := b.end(ctx, sessions); err != nil {
 			return err
 		}
 	}
@@ -188,5 +201,5 @@ func (b *Backend) removeAll(ctx context.Context, s *Section, loaded Loaded) erro
 			return err
 		}
 	}
-	return b.endSessions(ctx, s)
+	return b.end(ctx, sessions)
 }
