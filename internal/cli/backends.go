@@ -7,6 +7,7 @@ import (
 	"github.com/vpnctl/vpnctl/internal/file"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/nat"
+	"github.com/vpnctl/vpnctl/internal/pptp"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
 	"github.com/vpnctl/vpnctl/internal/vault"
 	"github.com/vpnctl/vpnctl/internal/watch"
@@ -38,6 +39,23 @@ func userspaceCommand() *cobra.Command {
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return userspace.Main(cmd.Context(), args[0])
+		},
+	}
+}
+
+// pptpCommands are what pptpd's parent and the process of a link begin as. Nobody calls
+// them by hand.
+func pptpCommands() []*cobra.Command {
+	return []*cobra.Command{
+		{
+			Use: pptp.ServerCommand + " [OPTION]...", Short: "Become pptpd, with the addresses that are free", Hidden: true,
+			// They are pptpd's.
+			DisableFlagParsing: true,
+			RunE:               func(cmd *cobra.Command, args []string) error { return pptp.Serve(cmd.Context(), args) },
+		},
+		{
+			Use: pptp.LinkCommand + " NAME", Short: "Keep a PPTP link up", Hidden: true, Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error { return pptp.Dial(cmd.Context(), args[0]) },
 		},
 	}
 }

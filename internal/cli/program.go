@@ -144,6 +144,7 @@ the topology wants with what the host has, and changes only what differs.`,
 		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), g.manCommand(),
 		g.kickCommand(), g.watchCommand(), userspaceCommand(),
 	)
+	root.AddCommand(pptpCommands()...)
 	return root
 }
 
