@@ -55,6 +55,9 @@ type Forward struct {
 	Out    string       `json:"out,omitempty"` // a name, or OutAuto
 	From   netip.Prefix `json:"from"`
 	To     netip.Prefix `json:"to"`
+	// FromRange and ToRange stand in place of From and To where these are no prefix.
+	FromRange AddrRange `json:"from_range,omitzero"`
+	ToRange   AddrRange `json:"to_range,omitzero"`
 	// Family 4 or 6 where neither From nor To says it; 0 there means both.
 	Family int `json:"family,omitempty"`
 	// Answers lets only RELATED and ESTABLISHED through.
@@ -157,6 +160,8 @@ type InnerLink struct {
 	Object    string       `json:"object"`    // nat/NODE/inner/PROTOCOL/NAME
 	Interface string       `json:"interface"` // "ppp+"
 	Remote    netip.Prefix `json:"remote"`
+	// RemoteRange stands in place of Remote where that is no prefix.
+	RemoteRange AddrRange `json:"remote_range,omitzero"`
 	// Answers lets only RELATED and ESTABLISHED in.
 	Answers bool `json:"answers,omitempty"`
 }

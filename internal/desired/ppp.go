@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/secret"
+	"github.com/vpnctl/vpnctl/internal/topology"
 )
 
 // PPP is all that this node has of L2TP and PPTP. They are one type, for one pppd serves
@@ -145,6 +146,24 @@ func (r AddrRange) String() string {
 		return r.From.String()
 	}
 	return r.From.String() + "-" + r.To.String()
+}
+
+// prefix is the prefix that a range is, false where it is none.
+func (r AddrRange) prefix() (netip.Prefix, bool) {
+	all := InRange(topology.Range{From: r.From, To: r.To})
+	if len(all) != 1 {
+		return netip.Prefix{}, false
+	}
+	return all[0], true
+}
+
+// around is the narrowest prefix that a range is in.
+func (r AddrRange) around() netip.Prefix {
+	p := host(r.From)
+	for !p.Contains(r.To) {
+		p = netip.PrefixFrom(p.Addr(), p.Bits()-1).Masked()
+	}
+	return p
 }
 
 // Size is how many addresses an IPv4 range has.

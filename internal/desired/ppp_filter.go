@@ -64,17 +64,30 @@ func (d *deriver) forwardPPP(nf *Netfilter, p *pppPart) {
 		hidden[m.Source] = true
 	}
 	inside := p.inside()
-	object := d.object("forward", p.tunnel.Object())
-	for _, s := range inside {
-		nf.Forwards = append(nf.Forwards,
-			Forward{Object: object, In: pppLinks, From: s},
-			Forward{Object: object, Out: pppLinks, To: s, Answers: hidden.covers(s)})
+	for _, answers := range []bool{false, true} {
+		part := slices.DeleteFunc(slices.Clone(inside), func(s netip.Prefix) bool { return hidden.covers(s) != answers })
+		for _, r := range joined(part) {
+			in := Forward{Object: d.object("forward", p.tunnel.Object()), In: pppLinks}
+			out := Forward{Object: in.Object, Out: pppLinks, Answers: answers}
+			if s, ok := r.prefix(); ok {
+				in.From, out.To = s, s
+			} else {
+				in.FromRange, out.ToRange = r, r
+			}
+			nf.Forwards = append(nf.Forwards, in, out)
+		}
 	}
 	d.clampPPP(nf, p, inside)
 }
 
+// clampPPP clamps what goes to some addresses, a run of them by one rule: a segment that
+// fits is as welcome to their neighbours.
 func (d *deriver) clampPPP(nf *Netfilter, p *pppPart, remote []netip.Prefix) {
-	for _, r := range remote {
+	var around []netip.Prefix
+	for _, r := range joined(remote) {
+		around = append(around, r.around())
+	}
+	for _, r := range aggregate(around) {
 		nf.Clamps = append(nf.Clamps, Clamp{Object: d.object("clamp", p.tunnel.Object()), Interface: pppLinks, Remote: r})
 	}
 }
@@ -117,8 +130,14 @@ func (d *deriver) openPPP(nf *Netfilter, parts []pppPart) {
 		d.openTunnel(nf, p)
 		inner := d.object("inner", p.tunnel.Object())
 		if p.server {
-			for _, r := range p.inside() {
-				nf.InnerLinks = append(nf.InnerLinks, InnerLink{Object: inner, Interface: pppLinks, Remote: r})
+			for _, r := range joined(p.inside()) {
+				i := InnerLink{Object: inner, Interface: pppLinks}
+				if s, ok := r.prefix(); ok {
+					i.Remote = s
+				} else {
+					i.RemoteRange = r
+				}
+				nf.InnerLinks = append(nf.InnerLinks, i)
 			}
 			continue
 		}

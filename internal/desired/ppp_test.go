@@ -42,25 +42,9 @@ func TestPPP(t *testing.T) {
 				masquerade 192.168.130.0/24 out ens33
 				forward in ppp+ from 192.168.130.50/32
 				forward out ppp+ to 192.168.130.50/32 answers
-				forward in ppp+ from 192.168.130.100/30
-				forward out ppp+ to 192.168.130.100/30 answers
-				forward in ppp+ from 192.168.130.104/29
-				forward out ppp+ to 192.168.130.104/29 answers
-				forward in ppp+ from 192.168.130.112/28
-				forward out ppp+ to 192.168.130.112/28 answers
-				forward in ppp+ from 192.168.130.128/26
-				forward out ppp+ to 192.168.130.128/26 answers
-				forward in ppp+ from 192.168.130.192/29
-				forward out ppp+ to 192.168.130.192/29 answers
-				forward in ppp+ from 192.168.130.200/32
-				forward out ppp+ to 192.168.130.200/32 answers
-				clamp out ppp+ remote 192.168.130.50/32
-				clamp out ppp+ remote 192.168.130.100/30
-				clamp out ppp+ remote 192.168.130.104/29
-				clamp out ppp+ remote 192.168.130.112/28
-				clamp out ppp+ remote 192.168.130.128/26
-				clamp out ppp+ remote 192.168.130.192/29
-				clamp out ppp+ remote 192.168.130.200/32
+				forward in ppp+ from 192.168.130.100-192.168.130.200
+				forward out ppp+ to 192.168.130.100-192.168.130.200 answers
+				clamp out ppp+ remote 192.168.130.0/24
 				drop udp/1701
 				exempt from 10.13.0.101/32
 				sysctl net/ipv4/ip_forward=1
@@ -364,20 +348,51 @@ func TestRandomPPP(t *testing.T) {
 	}
 }
 
-// checkServer: each address that it hands out is let through, and forwarding is on.
+// passes counts the rules that let an address through, from a session and to one.
+func (n *Netfilter) passes(a netip.Addr) (from, to int) {
+	has := func(p netip.Prefix, r AddrRange) bool {
+		return p.IsValid() && p.Contains(a) || r.From.IsValid() && r.From.Compare(a) <= 0 && a.Compare(r.To) <= 0
+	}
+	for _, f := range n.Forwards {
+		if f.In == pppLinks && has(f.From, f.FromRange) {
+			from++
+		}
+		if f.Out == pppLinks && has(f.To, f.ToRange) {
+			to++
+		}
+	}
+	return from, to
+}
+
+// checkServer: each address that it hands out is let through, once, and its neighbours are
+// not; all are clamped; and forwarding is on.
 func checkServer(t *testing.T, p *PPPServer, s *State) {
 	places := 0
-	for _, r := range p.Slots() {
-		places += r.Size()
-		for a := r.From; a.Compare(r.To) <= 0; a = a.Next() {
-			for _, way := range []Forward{{In: pppLinks, From: host(a)}, {Out: pppLinks, To: host(a)}} {
-				if !slices.ContainsFunc(s.Netfilter.Forwards, func(f Forward) bool {
-					return f.In == way.In && f.Out == way.Out && (f.From.Overlaps(way.From) || f.To.Overlaps(way.To))
-				}) {
-					t.Fatalf("%s %s: %v is not let through", s.Node, p.Object(), way)
-				}
+	pools := slices.Clone(p.Pools)
+	for _, u := range p.Users {
+		if u.Address.IsValid() {
+			pools = append(pools, AddrRange{u.Address, u.Address})
+		}
+	}
+	known := func(a netip.Addr) bool {
+		return slices.ContainsFunc(pools, func(r AddrRange) bool { return r.From.Compare(a) <= 0 && a.Compare(r.To) <= 0 })
+	}
+	for _, r := range pools {
+		for a := r.From.Prev(); a.Compare(r.To.Next()) <= 0; a = a.Next() {
+			want := 0
+			if known(a) {
+				want = 1
+			}
+			if from, to := s.Netfilter.passes(a); from != want || to != want {
+				t.Fatalf("%s %s: %d rules let %s through, and %d back", s.Node, p.Object(), from, a, to)
+			}
+			if want > 0 && !slices.ContainsFunc(s.Netfilter.Clamps, func(c Clamp) bool { return c.Interface == pppLinks && c.Remote.Contains(a) }) {
+				t.Fatalf("%s %s: %s is not clamped", s.Node, p.Object(), a)
 			}
 		}
+	}
+	for _, r := range p.Slots() {
+		places += r.Size()
 	}
 	if p.MaxSessions > 0 && places > p.MaxSessions || places == 0 {
 		t.Errorf("%s %s: %d places for %d", s.Node, p.Object(), places, p.MaxSessions)

@@ -147,8 +147,10 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 		b.WriteString("forward")
 		option(b, "in", f.In)
 		option(b, "from", f.From)
+		option(b, "from", f.FromRange)
 		option(b, "out", f.Out)
 		option(b, "to", f.To)
+		option(b, "to", f.ToRange)
 		option(b, "family", f.Family)
 		if f.Answers {
 			b.WriteString(" answers")
@@ -184,7 +186,9 @@ func showNetfilter(b *strings.Builder, n *Netfilter) {
 		b.WriteString("\n")
 	}
 	for _, i := range n.InnerLinks {
-		fmt.Fprintf(b, "inner %s remote %s", i.Interface, i.Remote)
+		fmt.Fprintf(b, "inner %s", i.Interface)
+		option(b, "remote", i.Remote)
+		option(b, "remote", i.RemoteRange)
 		option(b, "answers", i.Answers)
 		b.WriteString("\n")
 	}

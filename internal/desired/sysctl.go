@@ -76,5 +76,10 @@ func (f *Forward) families() (v4, v6 bool) {
 			return p.Addr().Is4(), p.Addr().Is6()
 		}
 	}
+	for _, r := range []AddrRange{f.FromRange, f.ToRange} {
+		if r.From.IsValid() {
+			return r.From.Is4(), r.From.Is6()
+		}
+	}
 	return f.Family != 6, f.Family != 4
 }

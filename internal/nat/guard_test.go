@@ -133,6 +133,7 @@ OUTPUT -s 10.10.0.0/24 -m policy --dir out --pol ipsec -j ACCEPT
 func TestRenderPPP(t *testing.T) {
 	one, two := netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
 	pool := prefix("192.168.130.0/25")
+	pool2 := desired.AddrRange{From: netip.MustParseAddr("192.168.131.100"), To: netip.MustParseAddr("192.168.131.200")}
 	tests := []struct {
 		name, want string
 		netfilter  desired.Netfilter
@@ -152,18 +153,23 @@ DROP-OUTPUT -d 192.0.2.2/32 -p udp -m policy --dir out --pol none -m udp --sport
 		{"sessions", `
 FORWARD -s 192.168.130.0/25 -i ppp+ -j ACCEPT
 FORWARD -d 192.168.130.0/25 -o ppp+ -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+FORWARD -i ppp+ -m iprange --src-range 192.168.131.100-192.168.131.200 -j ACCEPT
+FORWARD -o ppp+ -m conntrack --ctstate ESTABLISHED,RELATED -m iprange --dst-range 192.168.131.100-192.168.131.200 -j ACCEPT
 INPUT -p udp -m udp --dport 1701 -j ACCEPT
 INPUT -p tcp -m conntrack --ctstate ESTABLISHED,RELATED -m tcp --sport 1723 -j ACCEPT
 INPUT -s 192.168.130.0/25 -i ppp+ -j ACCEPT
 INPUT -i ppp+ -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+INPUT -i ppp+ -m iprange --src-range 192.168.131.100-192.168.131.200 -j ACCEPT
 OUTPUT -p udp -m udp --sport 1701 -j ACCEPT
 OUTPUT -p tcp -m tcp --dport 1723 -j ACCEPT
 OUTPUT -d 192.168.130.0/25 -o ppp+ -j ACCEPT
 OUTPUT -o ppp+ -j ACCEPT
+OUTPUT -o ppp+ -m iprange --dst-range 192.168.131.100-192.168.131.200 -j ACCEPT
 `, desired.Netfilter{
-			Forwards:   []desired.Forward{{In: "ppp+", From: pool}, {Out: "ppp+", To: pool, Answers: true}},
+			Forwards: []desired.Forward{{In: "ppp+", From: pool}, {Out: "ppp+", To: pool, Answers: true},
+				{In: "ppp+", FromRange: pool2}, {Out: "ppp+", ToRange: pool2, Answers: true}},
 			OpenPorts:  []desired.OpenPort{{Protocol: "udp", Port: 1701, Family: 4}, {Protocol: "tcp", Port: 1723, Dialled: true, Family: 4}},
-			InnerLinks: []desired.InnerLink{{Interface: "ppp+", Remote: pool}, {Interface: "ppp+", Remote: prefix("0.0.0.0/0"), Answers: true}},
+			InnerLinks: []desired.InnerLink{{Interface: "ppp+", Remote: pool}, {Interface: "ppp+", Remote: prefix("0.0.0.0/0"), Answers: true}, {Interface: "ppp+", RemoteRange: pool2}},
 		}},
 		{"a clamp, a helper", `
 PREROUTING -s 10.0.0.0/16 -p tcp -m tcp --dport 1723 -j CT --helper pptp

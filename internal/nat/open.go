@@ -45,17 +45,19 @@ func (r *renderer) inner(i desired.Inner) {
 
 // innerLink lets what links of a pattern carry in and out of this host.
 func (r *renderer) innerLink(i desired.InnerLink) {
-	if !r.speaks(0, i.Remote) {
+	if !r.speaks(0, i.Remote) || !r.speaksRange(i.RemoteRange) {
 		return
 	}
 	in := rule{optIn: quote(i.Interface), optJump: "ACCEPT"}
 	in.between(netip.Prefix{}, i.Remote, "in")
+	in.within("--src-range", i.RemoteRange)
 	if i.Answers {
 		answers(in)
 	}
 	r.add("filter", "INPUT", i.Object, in)
 	out := rule{optOut: quote(i.Interface), optJump: "ACCEPT"}
 	out.between(netip.Prefix{}, i.Remote, "out")
+	out.within("--dst-range", i.RemoteRange)
 	r.add("filter", "OUTPUT", i.Object, out)
 }
 

@@ -178,16 +178,13 @@ func answers(r rule) rule {
 
 // forward lets through what one entry names.
 func (r *renderer) forward(w desired.Forward) {
-	if !r.speaks(w.Family, w.From, w.To) {
+	if !r.speaks(w.Family, w.From, w.To) || !r.speaksRange(w.FromRange) || !r.speaksRange(w.ToRange) {
 		return
 	}
 	one := rule{optJump: "ACCEPT"}
-	if w.From.IsValid() {
-		one.set(optSource, normalPrefix(w.From.String()))
-	}
-	if w.To.IsValid() {
-		one.set(optDest, normalPrefix(w.To.String()))
-	}
+	one.between(w.From, w.To, "out")
+	one.within("--src-range", w.FromRange)
+	one.within("--dst-range", w.ToRange)
 	for opt, name := range map[string]string{optIn: w.In, optOut: w.Out} {
 		if name == "" {
 			continue
@@ -216,6 +213,15 @@ func (r *renderer) speaks(family int, prefixes ...netip.Prefix) bool {
 		}
 	}
 	return family == 0 || (family == 6) == (r.family == IPv6)
+}
+
+func (r *renderer) speaksRange(a desired.AddrRange) bool { return !a.From.IsValid() || r.is(a.From) }
+
+// within restricts a rule to a range, if it is one.
+func (r rule) within(opt string, a desired.AddrRange) {
+	if a.From.IsValid() {
+		r["iprange "+opt] = a.From.String() + "-" + a.To.String()
+	}
 }
 
 // clamp lowers the MSS of connections in both directions, for each end announces its own.

@@ -78,10 +78,13 @@ func randomPPP(r *rand.Rand, n *desired.Netfilter) {
 	}
 	if r.IntN(3) == 0 {
 		pool := prefix("192.168.130.0/25")
-		n.Forwards = append(n.Forwards, desired.Forward{Object: "nat/linux2/forward/l2tp/office", In: "ppp+", From: pool})
+		run := desired.AddrRange{From: netip.MustParseAddr("192.168.131.100"), To: netip.MustParseAddr("192.168.131.200")}
+		n.Forwards = append(n.Forwards, desired.Forward{Object: "nat/linux2/forward/l2tp/office", In: "ppp+", From: pool},
+			desired.Forward{Object: "nat/linux2/forward/l2tp/office", Out: "ppp+", ToRange: run, Answers: r.IntN(2) == 0})
 		n.Clamps = append(n.Clamps, desired.Clamp{Object: "nat/linux2/clamp/l2tp/office", Interface: "ppp+", Remote: pool})
 		n.InnerLinks = append(n.InnerLinks,
 			desired.InnerLink{Object: "nat/linux2/inner/l2tp/office", Interface: "ppp+", Remote: pool, Answers: r.IntN(2) == 0},
+			desired.InnerLink{Object: "nat/linux2/inner/l2tp/office", Interface: "ppp+", RemoteRange: run},
 			desired.InnerLink{Object: "nat/linux2/inner/pptp/legacy", Interface: "ppp+", Remote: prefix("0.0.0.0/0"), Answers: true})
 	}
 	if r.IntN(3) == 0 {
