@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"math/big"
-	"net/netip"
 	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -71,12 +69,13 @@ func sections(p *desired.PPP) []Section {
 func serverSection(s *desired.PPPServer) Section {
 	// From everywhere: a named section serves nobody without it.
 	options := []string{"lac = 0.0.0.0-255.255.255.255"}
-	if ranges := limit(s.Pools, s.MaxSessions); len(ranges) > 0 {
-		for _, r := range ranges {
-			options = append(options, "ip range = "+r.String())
-		}
-	} else {
-		options = append(options, "assign ip = no") // each user has an address of his own
+	// As many as there may be sessions: xl2tpd has no other limit.
+	slots := s.Slots()
+	for _, r := range slots {
+		options = append(options, "ip range = "+r.String())
+	}
+	if len(slots) == 0 {
+		options = append(options, "assign ip = no")
 	}
 	if s.LocalIP.IsValid() {
 		options = append(options, "local ip = "+s.LocalIP.String())
@@ -100,41 +99,6 @@ func linkSection(l *desired.PPPLink) Section {
 		"length bit = yes",
 		"pass peer = yes",
 	})
-}
-
-// limit cuts pools to as many addresses as there may be sessions: each takes one, also
-// that of a user with an address of his own, and xl2tpd has no other limit.
-func limit(pools []desired.AddrRange, sessions int) []desired.AddrRange {
-	if sessions == 0 {
-		return pools
-	}
-	var out []desired.AddrRange
-	left := big.NewInt(int64(sessions))
-	for _, r := range pools {
-		if left.Sign() == 0 {
-			break
-		}
-		if size(r).Cmp(left) > 0 {
-			r.To = addTo(r.From, new(big.Int).Sub(left, big.NewInt(1)))
-		}
-		left.Sub(left, size(r))
-		out = append(out, r)
-	}
-	return out
-}
-
-func number(a netip.Addr) *big.Int { return new(big.Int).SetBytes(a.AsSlice()) }
-
-// size is how many addresses a range has.
-func size(r desired.AddrRange) *big.Int {
-	n := new(big.Int).Sub(number(r.To), number(r.From))
-	return n.Add(n, big.NewInt(1))
-}
-
-func addTo(a netip.Addr, n *big.Int) netip.Addr {
-	b := make([]byte, a.BitLen()/8)
-	sum, _ := netip.AddrFromSlice(new(big.Int).Add(number(a), n).FillBytes(b))
-	return sum
 }
 
 // Render is xl2tpd.conf for a node, none where the node has no L2TP.

@@ -77,30 +77,6 @@ func TestLongestNames(t *testing.T) {
 	}
 }
 
-func TestLimit(t *testing.T) {
-	r := func(from, to string) desired.AddrRange {
-		return desired.AddrRange{From: netip.MustParseAddr(from), To: netip.MustParseAddr(to)}
-	}
-	two := []desired.AddrRange{r("10.0.0.250", "10.0.1.3"), r("10.0.2.0", "10.0.2.9")} // 10 and 10
-	tests := []struct {
-		sessions int
-		want     []desired.AddrRange
-	}{
-		{0, two},
-		{1, []desired.AddrRange{r("10.0.0.250", "10.0.0.250")}},
-		{9, []desired.AddrRange{r("10.0.0.250", "10.0.1.2")}},
-		{10, two[:1]},
-		{11, []desired.AddrRange{two[0], r("10.0.2.0", "10.0.2.0")}},
-		{20, two},
-		{21, two},
-	}
-	for _, tt := range tests {
-		if got := limit(two, tt.sessions); !slices.Equal(got, tt.want) {
-			t.Errorf("limit of %d is %v, want %v", tt.sessions, got, tt.want)
-		}
-	}
-}
-
 func TestNameOf(t *testing.T) {
 	s := newSection(kindLNS, "a-b_c", []string{"x = y"})
 	for name, want := range map[string][3]any{
