@@ -35,7 +35,8 @@ type Tunnel struct {
 	LastHandshake time.Time
 	RxBytes       *uint64
 	TxBytes       *uint64
-	Foreign       bool // not ours; shown because it matters
+	Idle          *time.Duration // since when nothing has gone through it
+	Foreign       bool           // not ours; shown because it matters
 	IPsec         *IPsecDetail
 	// Carries is the object of the tunnel that runs inside this one ("l2tp/office") and
 	// speaks for both: an operator has one tunnel there, not two.

@@ -6,7 +6,9 @@ import (
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/file"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
+	"github.com/vpnctl/vpnctl/internal/l2tp"
 	"github.com/vpnctl/vpnctl/internal/nat"
+	"github.com/vpnctl/vpnctl/internal/ppp"
 	"github.com/vpnctl/vpnctl/internal/pptp"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
 	"github.com/vpnctl/vpnctl/internal/vault"
@@ -19,11 +21,15 @@ import (
 // a phase.
 func hostBackends(v *vault.Vault) []backend.Backend {
 	tunnels := ipsec.New(ipsec.Config{Secrets: v})
+	links := pptp.New(pptp.Config{})
 	return []backend.Backend{
 		file.New(file.Config{}),
 		sysctl.New(sysctl.Config{}),
 		wireguard.New(wireguard.Config{Secrets: v, Userspace: userspace.Launcher{}, Resolver: dns{}}),
 		tunnels,
+		ppp.New(ppp.Config{Secrets: v, Reasons: links.Reason}),
+		l2tp.New(l2tp.Config{}),
+		links,
 		nat.New(nat.Config{Link: tunnels.Link}),
 		watch.New(watch.Config{StateDir: v.Dir()}),
 	}

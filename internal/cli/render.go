@@ -14,8 +14,11 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
+	"github.com/vpnctl/vpnctl/internal/l2tp"
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/node"
+	"github.com/vpnctl/vpnctl/internal/ppp"
+	"github.com/vpnctl/vpnctl/internal/pptp"
 	"github.com/vpnctl/vpnctl/internal/secret"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
 	"github.com/vpnctl/vpnctl/internal/vault"
@@ -99,7 +102,14 @@ func filesOf(s *desired.State, reveal func(secret.ID) (string, bool)) ([]rendere
 	if err != nil {
 		return nil, err
 	}
-	etc = append(etc, s.Files...)
+	session, err := ppp.Render(s, reveal)
+	if err != nil {
+		return nil, err
+	}
+	etc = slices.Concat(etc, session, l2tp.Render(&s.PPP), s.Files)
+	if server := s.PPP.Server(desired.PPTP); server != nil {
+		etc = append(etc, desired.File{Path: pptp.ConfPath, Data: pptp.Render(server)})
+	}
 	if len(s.Sysctl) > 0 {
 		etc = append(etc, sysctl.File(s.Sysctl))
 	}

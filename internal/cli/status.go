@@ -114,6 +114,7 @@ type tunnel struct {
 	RxBytes       *uint64       `json:"rx_bytes"`
 	TxBytes       *uint64       `json:"tx_bytes"`
 	IPsec         *ipsecDetail  `json:"ipsec"`
+	IdleSeconds   *int64        `json:"idle_seconds"`
 
 	handshake, since, rekey time.Time
 }
@@ -206,7 +207,7 @@ func tunnelOf(t backend.Tunnel) tunnel {
 		Reason: optional(t.Reason), Backend: optional(t.Backend), Interface: optional(t.Interface),
 		Local: optional(t.Local), Remote: optional(t.Remote), Endpoint: optional(t.Endpoint), Addresses: t.Addresses,
 		User: optional(t.User), Since: timeOf(t.Since), LastHandshake: timeOf(t.LastHandshake),
-		RxBytes: t.RxBytes, TxBytes: t.TxBytes, IPsec: detailOf(t.IPsec),
+		RxBytes: t.RxBytes, TxBytes: t.TxBytes, IPsec: detailOf(t.IPsec), IdleSeconds: seconds(t.Idle),
 		handshake: t.LastHandshake, since: t.Since, rekey: rekeyOf(t.IPsec),
 	}
 }
@@ -216,6 +217,13 @@ func detailOf(d *backend.IPsecDetail) *ipsecDetail {
 		return nil
 	}
 	return &ipsecDetail{IKE: d.IKE, Child: d.Child, SPIIn: d.SPIIn, SPIOut: d.SPIOut, RekeyAt: timeOf(d.RekeyAt)}
+}
+
+func seconds(d *time.Duration) *int64 {
+	if d == nil {
+		return nil
+	}
+	return new(int64(*d / time.Second))
 }
 
 func rekeyOf(d *backend.IPsecDetail) time.Time {

@@ -18,10 +18,11 @@ func (g *globals) printReport(r *report) error {
 		return nil
 	}
 	g.print("site %s, node %s: %s\n", *r.Site, *r.Node, health(r))
-	// A tunnel of WireGuard has peers and handshakes, one of the others who logged in and
-	// since when.
+	// A tunnel of WireGuard has peers and handshakes, one of IPsec who logged in and since
+	// when, one of PPP an interface of its own, too.
 	peers := table{{"TUNNEL", "PEER", "STATE", "ENDPOINT", "HANDSHAKE", "RX", "TX", "VIA"}}
 	sessions := table{{"TUNNEL", "PEER", "USER", "ADDRESSES", "STATE", "ENDPOINT", "SINCE", "RX", "TX", "VIA"}}
+	dialled := table{{"TUNNEL", "USER", "ADDRESSES", "INTERFACE", "STATE", "ENDPOINT", "SINCE", "IDLE", "RX", "TX"}}
 	for _, t := range r.Tunnels {
 		if t.Protocol == backend.WireGuard {
 			peers = append(peers, []string{
@@ -30,12 +31,19 @@ func (g *globals) printReport(r *report) error {
 			})
 			continue
 		}
+		if t.Protocol == backend.L2TP || t.Protocol == backend.PPTP {
+			dialled = append(dialled, []string{
+				nameOfChild(t), text(t.User), innerOf(t), text(t.Interface), string(t.State), endpointOf(t),
+				age(g.Now(), t.since), idleOf(t), size(t.RxBytes), size(t.TxBytes),
+			})
+			continue
+		}
 		sessions = append(sessions, []string{
 			nameOfChild(t), text(t.Peer), text(t.User), innerOf(t), string(t.State), endpointOf(t),
 			age(g.Now(), t.since), size(t.RxBytes), size(t.TxBytes), text(t.Backend),
 		})
 	}
-	for _, t := range []table{peers, sessions} {
+	for _, t := range []table{peers, sessions, dialled} {
 		if err := g.printTable(t); err != nil {
 			return err
 		}
@@ -92,6 +100,13 @@ func innerOf(t tunnel) string {
 		return "-"
 	}
 	return strings.Join(t.Addresses, ",")
+}
+
+func idleOf(t tunnel) string {
+	if t.IdleSeconds == nil {
+		return "-"
+	}
+	return units(time.Duration(*t.IdleSeconds) * time.Second)
 }
 
 // soon is how many days ahead an end of a certificate is told unasked.

@@ -37,7 +37,7 @@ func Derive(t *topology.Topology, node string, src Source) (*State, error) {
 		return nil, fmt.Errorf("deriving node %s: %s has no such node", node, t.File)
 	}
 	d := &deriver{Topology: t, node: node, src: src, keys: map[*secret.Ref]readKey{}, secrets: map[*secret.Ref]readSecret{}}
-	s := &State{Site: t.Site, Node: node, Unimplemented: d.unimplemented()}
+	s := &State{Site: t.Site, Node: node}
 	networks := d.networks()
 	for i := range networks {
 		s.Interfaces = append(s.Interfaces, d.wireguard(&networks[i]))
@@ -97,27 +97,6 @@ func files(s *State) []File {
 		return nil
 	}
 	return []File{protocols}
-}
-
-// unimplemented lists what concerns the node and this build cannot do.
-func (d *deriver) unimplemented() []string {
-	var all []string
-	for i := range d.L2TP {
-		if p := &d.L2TP[i].PPP; p.Server == d.node || d.dials(p.Clients) {
-			all = append(all, "l2tp/"+p.Name)
-		}
-	}
-	for i := range d.PPTP {
-		if p := &d.PPTP[i].PPP; p.Server == d.node || d.dials(p.Clients) {
-			all = append(all, "pptp/"+p.Name)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
-func (d *deriver) dials(clients []topology.Client) bool {
-	return slices.ContainsFunc(clients, func(c topology.Client) bool { return c.Node == d.node })
 }
 
 // firewall reports whether the node's own packet filter shall be opened.

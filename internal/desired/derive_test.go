@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/vpnctl/vpnctl/internal/topology"
 )
 
 func example(t testing.TB, name string) string {
@@ -124,51 +122,6 @@ func TestDerive(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestDeriveUnimplemented(t *testing.T) {
-	tests := map[string]string{
-		"l2tp-ipsec.yaml": "l2tp/", "pptp.yaml": "pptp/",
-	}
-	for name, prefix := range tests {
-		top := parse(t, example(t, name))
-		for _, n := range top.Nodes {
-			s, err := Derive(top, n.Name, Masked)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(s.Unimplemented) == 0 || !strings.HasPrefix(s.Unimplemented[0], prefix) {
-				t.Errorf("%s: node %s: unimplemented %v, want one of %s", name, n.Name, s.Unimplemented, prefix)
-			}
-		}
-	}
-}
-
-// TestDeriveNamesUnimplementedParts: each role in each protocol, and no other node's.
-func TestDeriveNamesUnimplementedParts(t *testing.T) {
-	top := &topology.Topology{
-		Nodes: []topology.Node{{Name: "client"}, {Name: "end"}, {Name: "other"}, {Name: "server"}},
-		IPsec: []topology.Connection{
-			{Name: "site", Ends: []topology.End{{Name: "end"}, {Name: "other", Foreign: true}}},
-			{Name: "road", Server: &topology.RemoteAccess{Node: "server", Clients: []topology.Client{{Node: "client"}}}},
-		},
-		L2TP: []topology.L2TP{{PPP: topology.PPP{Name: "office", Server: "server", Clients: []topology.Client{{Node: "client"}}}}},
-		PPTP: []topology.PPTP{{PPP: topology.PPP{Name: "legacy", Server: "server", Clients: []topology.Client{{Node: "client"}}}}},
-	}
-	want := map[string][]string{
-		"client": {"l2tp/office", "pptp/legacy"},
-		"server": {"l2tp/office", "pptp/legacy"},
-		"other":  nil,
-	}
-	for node, parts := range want {
-		s, err := Derive(top, node, Masked)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(parts, s.Unimplemented); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", node, diff)
-		}
 	}
 }
 

@@ -38,11 +38,6 @@ type State struct {
 
 	// Modules are those of the kernel that nobody else would load in time, sorted.
 	Modules []string `json:"modules,omitempty"`
-
-	// Unimplemented names what the topology asks of this node and no backend of
-	// this build does ("ipsec/hq-branch"). Apply refuses it before it touches
-	// anything.
-	Unimplemented []string `json:"unimplemented,omitempty"`
 }
 
 // File is a whole file; it holds no secret.

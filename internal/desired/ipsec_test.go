@@ -246,7 +246,6 @@ func TestIPsecEnds(t *testing.T) {
 		for node, want := range tt.want {
 			t.Run(tt.name+"/"+node, func(t *testing.T) {
 				s := derive(t, tt.text, node)
-				s.Unimplemented = nil
 				got := show(s)
 				if !strings.Contains(want, "connection ") && want != "" {
 					got = lines(s, firstWords(want)...) // only what the case is about
@@ -377,7 +376,6 @@ func TestIPsecRemoteAccess(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Unimplemented = nil
 			if diff := cmp.Diff(unindent(tt.want), show(s)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -223,7 +223,6 @@ func TestPPP(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.Unimplemented = nil
 				got := show(s)
 				if tt.words != nil {
 					got = lines(s, tt.words...)

@@ -104,9 +104,6 @@ func show(s *State) string {
 	for _, m := range s.Modules {
 		fmt.Fprintf(&b, "module %s\n", m)
 	}
-	if len(s.Unimplemented) > 0 {
-		fmt.Fprintf(&b, "unimplemented %s\n", strings.Join(s.Unimplemented, " "))
-	}
 	return b.String()
 }
 

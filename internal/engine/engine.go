@@ -100,7 +100,7 @@ func (e *Engine) Assess(ctx context.Context, req Request) (*Assessment, error) {
 
 // check asks everybody what would make the wanted state impossible here.
 func (e *Engine) check(ctx context.Context, in backend.Input, applied *state.Applied) error {
-	errs := []error{e.State.Check(), sameSite(in.Want, applied), implemented(in.Want)}
+	errs := []error{e.State.Check(), sameSite(in.Want, applied)}
 	for _, b := range e.Backends {
 		errs = append(errs, b.Check(ctx, in))
 	}
@@ -114,16 +114,6 @@ func sameSite(want *desired.State, applied *state.Applied) error {
 	}
 	return backend.Refuse("site/"+want.Site, "run `vpnctl destroy` first, or apply a topology of that site",
 		"this host belongs to site %s since %s", applied.Site, applied.At.Format(time.RFC3339))
-}
-
-// implemented refuses what no backend of this build does.
-func implemented(want *desired.State) error {
-	var errs []error
-	for _, object := range want.Unimplemented {
-		errs = append(errs, backend.Refuse(object, "take this node out of it, or use a vpnctl that has it",
-			"this vpnctl does not implement it yet"))
-	}
-	return errors.Join(errs...)
 }
 
 func (e *Engine) plan(ctx context.Context, in backend.Input) ([]backend.Step, error) {

@@ -421,8 +421,6 @@ func TestRefusals(t *testing.T) {
 			"toy/a: there is none; buy one"},
 		{"impact", func(b *bench, r *Request) { b.toy.impact, r.MaxImpact = backend.Disrupt, backend.Reload },
 			"toy/a: the change has the impact disrupt, and reload is allowed; allow it with --max-impact disrupt"},
-		{"unimplemented", func(_ *bench, r *Request) { r.Want.Unimplemented = []string{"ipsec/hq"} },
-			"ipsec/hq: this vpnctl does not implement it yet; take this node out of it, or use a vpnctl that has it"},
 		{"other site", func(b *bench, r *Request) {
 			if err := b.State.Init(); err != nil {
 				b.t.Fatal(err)

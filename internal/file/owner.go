@@ -23,6 +23,9 @@ const (
 )
 
 func hasHeader(data []byte) bool {
+	if bytes.HasPrefix(data, []byte("#!")) { // of a script, whose first line is the kernel's
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
 	return bytes.HasPrefix(data, []byte(Header)) || bytes.HasPrefix(data, []byte(SemicolonHeader))
 }
 

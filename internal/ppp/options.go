@@ -88,9 +88,6 @@ func begin(t *desired.PPPTunnel) *options {
 	return o
 }
 
-// radiusConfigPath is where a server's RADIUS client has its settings.
-func radiusConfigPath(t *desired.PPPTunnel) string { return folder + "/" + t.AuthName() + ".radius" }
-
 // RenderOptions is a server's option file. It holds no secret.
 func RenderOptions(s *desired.PPPServer) []byte {
 	o := begin(&s.PPPTunnel)
@@ -139,6 +136,9 @@ func RenderPeer(l *desired.PPPLink) []byte {
 	if routes := backend.FormatAddrs(linkRoutes(l)); len(routes) > 0 {
 		o.add("set", quote("VPNCTL_ROUTES="+strings.Join(routes, " ")))
 	}
+	if capturesServer(l) {
+		o.add("set", "VPNCTL_HOST_ROUTE=1")
+	}
 	o.add("set", quote("VPNCTL_USER="+l.User))
 	o.add("user", quote(l.User))
 	// The name of the server is ours to say: it finds the line of chap-secrets.
@@ -178,4 +178,11 @@ func linkRoutes(l *desired.PPPLink) []netip.Prefix {
 		out = append(out, halves...)
 	}
 	return out
+}
+
+// capturesServer reports whether the way to the server could lead into its own session. A
+// name may be any address.
+func capturesServer(l *desired.PPPLink) bool {
+	a, err := netip.ParseAddr(l.Server)
+	return slices.ContainsFunc(linkRoutes(l), func(p netip.Prefix) bool { return err != nil || p.Contains(a) })
 }

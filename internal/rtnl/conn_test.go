@@ -173,6 +173,8 @@ func TestRoutes(t *testing.T) {
 		{Dst: netip.MustParsePrefix("fd01::/64"), Table: MainTable, Protocol: 118, Index: l.Index, Metric: 1024},
 		{Dst: netip.MustParsePrefix("::/0"), Table: 51820, Protocol: 118, Index: l.Index, Metric: 1024},
 		{Dst: netip.MustParsePrefix("10.15.0.0/16"), Table: MainTable, Protocol: 118, Index: other.Index},
+		{Dst: netip.MustParsePrefix("10.15.0.0/16"), Table: MainTable, Protocol: 118, Metric: 1 << 31, Unreachable: true},
+		{Dst: netip.MustParsePrefix("fd02::/64"), Table: MainTable, Protocol: 118, Metric: 9, Unreachable: true},
 	}
 	for _, r := range routes {
 		if err := c.Do(AddRoute{r}); err != nil {
@@ -189,6 +191,8 @@ func TestRoutes(t *testing.T) {
 			"10.15.0.0/16", "fd01::/64", "::/0 table 51820"}},
 		{"link and protocol", RouteFilter{Index: other.Index, Protocol: 118}, []string{"10.15.0.0/16"}},
 		{"table", RouteFilter{Table: 51820}, []string{"0.0.0.0/0 table 51820", "::/0 table 51820"}},
+		{"unreachable", RouteFilter{Protocol: 118, Unreachable: true}, []string{
+			"unreachable 10.15.0.0/16 metric 2147483648", "unreachable fd02::/64 metric 9"}},
 		{"absent table", RouteFilter{Table: 99}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,7 +16,8 @@ const MainTable = unix.RT_TABLE_MAIN
 // metric6 is what the kernel makes of no metric for IPv6 (IP6_RT_PRIO_USER).
 const metric6 = 1024
 
-// Route is a unicast route through a link. Two are the same where they are equal.
+// Route is a unicast route through a link, or one that leads nowhere. Two are the same where
+// they are equal.
 type Route struct {
 	Dst      netip.Prefix `json:"dst"`
 	Table    int          `json:"table"`
@@ -26,6 +27,16 @@ type Route struct {
 	Gateway  netip.Addr   `json:"gateway,omitzero"`
 	Source   netip.Addr   `json:"source,omitzero"`
 	MTU      int          `json:"mtu,omitempty"`
+	// Unreachable says that it leads nowhere: it has no link, and whoever sends is told.
+	Unreachable bool `json:"unreachable,omitempty"`
+}
+
+// kind is the kernel's type of the route.
+func (r Route) kind() uint8 {
+	if r.Unreachable {
+		return unix.RTN_UNREACHABLE
+	}
+	return unix.RTN_UNICAST
 }
 
 // DefaultMetric is the metric that the kernel gives a route to dst that names none.
@@ -39,6 +50,9 @@ func DefaultMetric(dst netip.Prefix) int {
 // String is the route as ip-route(8) writes it, without its link.
 func (r Route) String() string {
 	var b strings.Builder
+	if r.Unreachable {
+		b.WriteString("unreachable ")
+	}
 	b.WriteString(r.Dst.String())
 	for _, a := range []struct {
 		name string
@@ -64,9 +78,14 @@ type RouteFilter struct {
 	Index    int // of the link
 	Table    int
 	Protocol int
+	// Unreachable chooses the routes that lead nowhere, in place of unicast routes.
+	Unreachable bool
 }
 
-// Routes lists unicast routes of both families.
+// kind is the kernel's type of the routes that are chosen.
+func (f RouteFilter) kind() uint8 { return Route{Unreachable: f.Unreachable}.kind() }
+
+// Routes lists routes of both families.
 func (c *Conn) Routes(f RouteFilter) ([]Route, error) {
 	var routes []Route
 	for _, fam := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -75,7 +94,11 @@ func (c *Conn) Routes(f RouteFilter) ([]Route, error) {
 			f.encode(e, seq, fam)
 		}, func(m message) error {
 			r, typ, err := parseRoute(m.data)
-			if err == nil && typ == unix.RTN_UNICAST && f.match(r) {
+			if err == nil && typ == f.kind() && f.match(r) {
+				// The kernel hangs those of IPv6 that lead nowhere on the loopback.
+				if r.Unreachable = f.Unreachable; r.Unreachable {
+					r.Index = 0
+				}
 				routes = append(routes, r)
 			}
 			return err
@@ -96,7 +119,7 @@ func noTable(err error) bool {
 
 func (f RouteFilter) encode(e *encoder, seq uint32, fam uint8) {
 	head := e.begin(unix.RTM_GETROUTE, 0, seq, unix.SizeofRtMsg)
-	head[0], head[5], head[7] = fam, uint8(f.Protocol), unix.RTN_UNICAST
+	head[0], head[5], head[7] = fam, uint8(f.Protocol), f.kind()
 	if f.Index != 0 {
 		e.uint32(unix.RTA_OIF, uint32(f.Index))
 	}
@@ -181,10 +204,12 @@ func (r DelRoute) encode(e *encoder, seq uint32) {
 func (r Route) encode(e *encoder, typ, flags int, seq uint32) {
 	head := e.begin(typ, flags, seq, unix.SizeofRtMsg)
 	head[0], head[1] = family(r.Dst.Addr()), uint8(r.Dst.Bits())
-	head[5], head[6], head[7] = uint8(r.Protocol), r.scope(typ), unix.RTN_UNICAST
+	head[5], head[6], head[7] = uint8(r.Protocol), r.scope(typ), r.kind()
 	e.addr(unix.RTA_DST, r.Dst.Addr())
 	e.uint32(unix.RTA_TABLE, uint32(r.Table))
-	e.uint32(unix.RTA_OIF, uint32(r.Index))
+	if !r.Unreachable {
+		e.uint32(unix.RTA_OIF, uint32(r.Index))
+	}
 	if r.Metric != 0 {
 		e.uint32(unix.RTA_PRIORITY, uint32(r.Metric))
 	}
@@ -202,7 +227,7 @@ func (r Route) scope(typ int) uint8 {
 	switch {
 	case typ == unix.RTM_DELROUTE:
 		return unix.RT_SCOPE_NOWHERE
-	case r.Dst.Addr().Is4() && !r.Gateway.IsValid():
+	case r.Dst.Addr().Is4() && !r.Gateway.IsValid() && !r.Unreachable:
 		return unix.RT_SCOPE_LINK
 	}
 	return unix.RT_SCOPE_UNIVERSE
