@@ -48,6 +48,11 @@ func (h Host) Observe(secrets backend.Secrets) (*Observed, error) {
 	if o.Routes, err = n.Routes(rtnl.RouteFilter{}); err != nil {
 		return nil, err
 	}
+	dead, err := n.Routes(rtnl.RouteFilter{Unreachable: true})
+	if err != nil {
+		return nil, err
+	}
+	o.Routes = append(o.Routes, dead...)
 	if o.Rules, err = n.Rules(); err != nil {
 		return nil, err
 	}

@@ -71,8 +71,8 @@ func (v *view) leave(p packet, depth int) way {
 	if s := v.policy(p, r); s != nil {
 		return v.protect(s, p)
 	}
-	if !found {
-		return way{{id: "no route", text: "there is no route to " + p.dst.String(), nowhere: true}}
+	if !found || r.Unreachable {
+		return way{{id: "no route", text: "there is no route to " + p.dst.String(), objects: r.objects, nowhere: true}}
 	}
 	w := way{v.through(r)}
 	for _, f := range v.filters {

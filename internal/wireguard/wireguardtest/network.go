@@ -118,7 +118,7 @@ func (n *network) Routes(f rtnl.RouteFilter) ([]rtnl.Route, error) {
 	var routes []rtnl.Route
 	for _, r := range n.s.routes {
 		if (f.Index == 0 || f.Index == r.Index) && (f.Table == 0 || f.Table == r.Table) &&
-			(f.Protocol == 0 || f.Protocol == r.Protocol) {
+			(f.Protocol == 0 || f.Protocol == r.Protocol) && f.Unreachable == r.Unreachable {
 			routes = append(routes, r)
 		}
 	}
