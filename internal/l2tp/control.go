@@ -21,8 +21,8 @@ import (
 type Control interface {
 	// List lists the sections that it has loaded; ErrNotRunning where none listens.
 	List(ctx context.Context) (Loaded, error)
-	// Add adds a section, ahead of the others of its kind. One of that name must not be
-	// there.
+	// Add adds a section, ahead of the others of its kind; to a server's that is there
+	// already it adds options.
 	Add(ctx context.Context, s Section) error
 	// Remove ends the tunnels of a section and removes it; one that is not there is success.
 	Remove(ctx context.Context, kind, name string) error

@@ -9,10 +9,12 @@
 // sections can be added and removed through its control pipe (measured with 1.3.18):
 //
 //   - The server's section, so its pools, its local address and max_sessions: costs
-//     nothing. The new section is added ahead of the old one, which serves those who are on
-//     it until they go. Adding to a name that is there would append to its range, so every
-//     content has a name of its own: that of the topology and a digest. The names that a
-//     running xl2tpd lists so tell what it has loaded.
+//     nothing. A new section is added ahead of the old one, which keeps those who are on it.
+//     Every content has a name of its own, that of the topology and a digest: the names
+//     that a running xl2tpd lists so tell what it has loaded. A client that keeps its
+//     tunnel begins its next session in the old section; so that one is told to hand out
+//     the new addresses, too (adding to a name appends to its ranges, and can deny those
+//     before).
 //   - The server taken away while links stay: its own sessions. They are ended through
 //     their pppds first; with a tunnel on it, removing a section would leave xl2tpd
 //     pointing to freed memory.

@@ -139,7 +139,29 @@ func (b *Backend) applySection(ctx context.Context, from, to *Section) error {
 	if err := b.Control.Add(ctx, s); err != nil {
 		return err
 	}
-	return b.removeIdle(ctx, before)
+	if err := b.removeIdle(ctx, before); err != nil {
+		return err
+	}
+	return b.follow(ctx, to)
+}
+
+// follow lets the server's older sections, on which somebody is, hand out what the newest
+// does: a client whose session ends may keep his tunnel, and begin the next one in that.
+func (b *Backend) follow(ctx context.Context, newest *Section) error {
+	loaded, err := b.Control.List(ctx)
+	if err != nil {
+		return err
+	}
+	// What is added to a section stands behind what it has, and the last word counts.
+	options := []string{"assign ip = yes", "no ip range = 0.0.0.0-255.255.255.255"}
+	names := loaded.names(kindLNS, newest.Tunnel)
+	for _, name := range names[min(1, len(names)):] {
+		older := Section{Kind: kindLNS, Tunnel: newest.Tunnel, Name: name, Options: append(options, newest.Options...)}
+		if err := b.Control.Add(ctx, older); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fresh is a name that xl2tpd does not have yet: what is added to one that it has, it adds

@@ -225,6 +225,10 @@ func TestPoolsSpareSessions(t *testing.T) {
 			if !strings.Contains(strings.Join(r.host.Serving(), "\n"), pool) {
 				t.Errorf("xl2tpd serves %q, want %s", r.host.Serving(), pool)
 			}
+			// Also who begins another session in his old tunnel.
+			if got := r.host.Offers(); len(got) != 1 || got[0] != want.Servers[0].Pools[0].String() {
+				t.Errorf("old and new sections offer %v, want %s", got, want.Servers[0].Pools[0])
+			}
 			r.host.Login("another", "192.168.131.2")
 		}
 	}

@@ -150,6 +150,29 @@ func (h *Host) Serving() []string {
 	return h.lns[0].options
 }
 
+// Offers are the ranges from which a session on any of the server's sections can get its
+// address, each once.
+func (h *Host) Offers() []string {
+	var out []string
+	for _, s := range h.lns {
+		var ranges []string
+		for _, o := range s.options {
+			key, value, _ := strings.Cut(o, " = ")
+			switch {
+			case key == "ip range":
+				ranges = append(ranges, value)
+			case key == "no ip range" && value == "0.0.0.0-255.255.255.255":
+				ranges = nil
+			case key == "no ip range":
+				panic("no ip range = " + value)
+			}
+		}
+		out = append(out, ranges...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // String is all that an apply may change, as files, xl2tpd-control and pgrep show it.
 // Sections on which nobody can come any more are left out: they are nobody's difference.
 func (h *Host) String() string {
