@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vpnctl/vpnctl/internal/state"
 )
 
 // LockedError says that another vpnctl is at work.
@@ -32,10 +35,38 @@ const lockPoll = 50 * time.Millisecond
 const lockFile = "lock"
 
 // lock is held until it is closed or the process ends, however that ends.
-type lock struct{ f *os.File }
+type lock struct {
+	f *os.File
+	e *Engine
+}
 
 // acquire takes the lock of this host, and waits for it.
 func (e *Engine) acquire(ctx context.Context) (*lock, error) {
+	deadline := time.NewTimer(e.LockTimeout)
+	defer deadline.Stop()
+	for {
+		f, err := e.openLock()
+		if (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)) && ctx.Err() == nil {
+			continue // the folder just went with the lock of somebody else's destroy
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := await(ctx, f, deadline.C); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if !named(f) {
+			_ = f.Close()
+			continue // whoever had it has removed it: the next takes another
+		}
+		// Only for whoever has to wait; the lock does not depend on it.
+		_ = f.Truncate(0)
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+		return &lock{f, e}, nil
+	}
+}
+
+func (e *Engine) openLock() (*os.File, error) {
 	if err := os.MkdirAll(e.RunDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making run folder: %w", err)
 	}
@@ -43,18 +74,20 @@ func (e *Engine) acquire(ctx context.Context) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening lock: %w", err)
 	}
-	if err := e.await(ctx, f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	// Only for whoever has to wait; the lock does not depend on it.
-	_ = f.Truncate(0)
-	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
-	return &lock{f}, nil
+	return f, nil
 }
 
-func (e *Engine) await(ctx context.Context, f *os.File) error {
-	deadline := time.NewTimer(e.LockTimeout)
-	defer deadline.Stop()
+// named reports whether a file is still what its name stands for.
+func named(f *os.File) bool {
+	have, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	at, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(have, at)
+}
+
+func await(ctx context.Context, f *os.File, deadline <-chan time.Time) error {
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
 	for {
@@ -65,7 +98,7 @@ func (e *Engine) await(ctx context.Context, f *os.File) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-deadline.C:
+		case <-deadline:
 			return &LockedError{PID: holder(f)}
 		case <-poll.C:
 		}
@@ -83,7 +116,17 @@ func holder(f *os.File) int {
 	return pid
 }
 
-func (l *lock) release() { _ = l.f.Close() }
+// release gives the lock back. On a host where nothing is applied it leaves no trace: it
+// is removed while it is held, and who waits for it finds that it has lost its name.
+func (l *lock) release() {
+	if l.e.State.Stamp() == (state.Stamp{}) {
+		if rec, err := l.e.State.Interrupted(); rec == nil && err == nil {
+			_ = os.Remove(l.f.Name())
+			_ = os.Remove(l.e.RunDir) // it stays where others have something in it
+		}
+	}
+	_ = l.f.Close()
+}
 
 // Locked reports whether an apply is under way now. It does not wait, and makes nothing.
 func (e *Engine) Locked() bool {
