@@ -51,7 +51,9 @@ func (e *Engine) Apply(ctx context.Context, req Request, approve func(*plan.Plan
 			"the change has the impact %s, and %s is allowed", level, req.MaxImpact)}
 	}
 	t := &transaction{Engine: e, req: req, Assessment: a, start: start}
-	out.Result, err = t.run(ctx)
+	if out.Result, err = t.run(ctx); err == nil {
+		_ = e.saveLeftOut(nil) // all that was left out is there by now; a note is not worth failing for
+	}
 	out.Took = e.now().Sub(start)
 	return out, err
 }
@@ -65,7 +67,8 @@ type transaction struct {
 	entries  []state.Entry // one a step
 	journal  *state.Journal
 	start    time.Time
-	past     int // the number in history, once it has one
+	past     int           // the number in history, once it has one
+	patience time.Duration // with the undoing of one step; zero is without end
 }
 
 func (t *transaction) run(ctx context.Context) (plan.Result, error) {

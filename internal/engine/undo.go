@@ -82,5 +82,10 @@ func (t *transaction) undoEntry(ctx context.Context, e state.Entry) error {
 	if err != nil {
 		return err
 	}
+	if t.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.patience)
+		defer cancel()
+	}
 	return h.Apply(ctx, to, from)
 }
