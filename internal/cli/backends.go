@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
+	"github.com/vpnctl/vpnctl/internal/boot"
 	"github.com/vpnctl/vpnctl/internal/file"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/l2tp"
@@ -23,6 +24,7 @@ func hostBackends(v *vault.Vault) []backend.Backend {
 	tunnels := ipsec.New(ipsec.Config{Secrets: v})
 	links := pptp.New(pptp.Config{})
 	return []backend.Backend{
+		boot.New(boot.Config{StateDir: v.Dir()}),
 		file.New(file.Config{}),
 		sysctl.New(sysctl.Config{}),
 		wireguard.New(wireguard.Config{Secrets: v, Userspace: userspace.Launcher{}, Resolver: dns{}}),

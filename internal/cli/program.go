@@ -142,7 +142,7 @@ the topology wants with what the host has, and changes only what differs.`,
 	root.AddCommand(
 		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(), g.rollbackCommand(), g.historyCommand(),
 		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), g.manCommand(),
-		g.kickCommand(), g.watchCommand(), userspaceCommand(),
+		g.kickCommand(), g.watchCommand(), g.bootCommand(), userspaceCommand(),
 	)
 	root.AddCommand(pptpCommands()...)
 	return root

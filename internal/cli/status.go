@@ -71,9 +71,16 @@ type report struct {
 	Healthy      bool          `json:"healthy"`
 	Armed        *string       `json:"armed"`
 	Interrupted  bool          `json:"interrupted"`
+	LeftOut      []leftOut     `json:"left_out"`
 	Servers      []server      `json:"servers"`
 	Tunnels      []tunnel      `json:"tunnels"`
 	Certificates []certificate `json:"certificates"`
+}
+
+// leftOut is what the boot could not bring up.
+type leftOut struct {
+	Object string `json:"object"`
+	Reason string `json:"reason"`
 }
 
 // server is one that hands out addresses.
@@ -131,7 +138,7 @@ type ipsecDetail struct {
 // report looks at the host. Without a topology there is nothing to look at, which is no
 // error: the host may have none yet.
 func (g *globals) report(ctx context.Context, w *workshop, args []string) (*report, error) {
-	r := &report{Healthy: true, Servers: []server{}, Tunnels: []tunnel{}, Certificates: []certificate{}}
+	r := &report{Healthy: true, LeftOut: []leftOut{}, Servers: []server{}, Tunnels: []tunnel{}, Certificates: []certificate{}}
 	rec, err := w.Interrupted()
 	if err != nil {
 		return nil, err
@@ -142,6 +149,13 @@ func (g *globals) report(ctx context.Context, w *workshop, args []string) (*repo
 		return r, err
 	}
 	r.Site, r.Node = &applied.Site, &applied.Node
+	left, err := w.LeftOut()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range left {
+		r.LeftOut, r.Healthy = append(r.LeftOut, leftOut{l.Object, l.Reason}), false
+	}
 	tunnels, err := w.Status(ctx, applied)
 	if err != nil {
 		return nil, err

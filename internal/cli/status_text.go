@@ -154,6 +154,9 @@ func (g *globals) printReasons(r *report) {
 			g.print("%s: %s\n", titleOf(t), *t.Reason)
 		}
 	}
+	for _, l := range r.LeftOut {
+		g.print("left out at boot: %s: %s\n", l.Object, l.Reason)
+	}
 }
 
 // health is the first line's verdict.
@@ -170,6 +173,9 @@ func health(r *report) string {
 		}
 	}
 	var wrong []string
+	if n := len(r.LeftOut); n > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s left out at boot", count(n, "object")))
+	}
 	switch {
 	case r.Interrupted:
 		return "an apply was cut off"

@@ -19,7 +19,8 @@ func (g *globals) watchCommand() *cobra.Command {
 		Use:   watch.Command,
 		Short: "Stay in the foreground and do what daemons leave undone",
 		Long: `Watch looks endpoints up again whose peers are silent, puts the guards against clear
-text back when somebody flushed them, and brings up the tunnels that charon gave up.
+text back when somebody flushed them, brings up the tunnels that charon gave up, and
+tries again what a boot had to leave out.
 What it does, it says in the system's log as vpnctl.
 
 Apply starts it by itself where the topology needs it, so that nobody has to call it
@@ -43,7 +44,7 @@ func (g *globals) watch(ctx context.Context) error {
 	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
 		return fmt.Errorf("notifying systemd: %w", err)
 	}
-	loop := watch.Loop{State: dir, Log: eventlog.Open(), Open: func() (*engine.Engine, error) {
+	loop := watch.Loop{State: dir, Log: eventlog.Open(), Again: g.tryAgain, Open: func() (*engine.Engine, error) {
 		w, err := g.workshop()
 		if err != nil {
 			return nil, err

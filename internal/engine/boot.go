@@ -44,13 +44,16 @@ func (e *Engine) Boot(ctx context.Context, req BootRequest) ([]LeftOut, error) {
 	defer l.release()
 	b := &boot{
 		transaction: &transaction{Engine: e, Assessment: &Assessment{}, start: e.now()}, req: req,
-		left: slices.Clone(req.Missing), unread: map[backend.Kind]bool{},
+		unread: map[backend.Kind]bool{},
 	}
 	if b.memory, err = e.State.Memory(); err != nil {
 		return nil, err
 	}
 	if b.before, err = e.LeftOut(); err != nil || req.Again && len(b.before) == 0 {
 		return nil, err
+	}
+	for _, l := range req.Missing {
+		b.leaveOut(l.Kind, l.Object, errors.New(l.Reason))
 	}
 	b.handlers = b.allHandlers()
 	if err := b.run(ctx); err != nil {
@@ -232,8 +235,16 @@ func within(object, whole string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
+// leaveOut notes what is left out; who only tries again leaves out nothing more.
 func (b *boot) leaveOut(kind backend.Kind, object string, err error) {
-	if !b.isLeftOut(object) {
-		b.left = append(b.left, LeftOut{Kind: kind, Object: object, Reason: err.Error()})
+	l := LeftOut{Kind: kind, Object: object, Reason: err.Error()}
+	if !b.isLeftOut(object) && (!b.req.Again || b.wasLeftOut(l)) {
+		b.left = append(b.left, l)
 	}
+}
+
+func (b *boot) wasLeftOut(l LeftOut) bool {
+	return slices.ContainsFunc(b.before, func(was LeftOut) bool {
+		return was.Kind == l.Kind && (within(l.Object, was.Object) || within(was.Object, l.Object) || was.Object == string(was.Kind))
+	})
 }

@@ -125,6 +125,8 @@ func (l *lock) release() {
 			_ = os.Remove(l.e.RunDir) // it stays where others have something in it
 		}
 	}
+	// A child that was just forked, and is not yet another program, has the file as well.
+	_ = unix.Flock(int(l.f.Fd()), unix.LOCK_UN)
 	_ = l.f.Close()
 }
 

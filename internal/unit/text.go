@@ -2,6 +2,7 @@ package unit
 
 import (
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -23,9 +24,11 @@ func escape(s string) string {
 }
 
 // Text is a unit file that runs the program at exe. The program in one that stands stays in
-// it while it is there: another path to the same program is no difference.
+// it while it is there: another path to the same program is no difference, unless the first
+// will not last and the other will.
 func Text(have []byte, exe string, text func(exe string) []byte) []byte {
-	if old := program(string(have)); old != "" && string(text(old)) == string(have) {
+	old := program(string(have))
+	if old != "" && (!Temporary(old) || Temporary(exe)) && string(text(old)) == string(have) {
 		return have
 	}
 	return text(exe)
@@ -39,4 +42,19 @@ func program(text string) string {
 		return ""
 	}
 	return exe
+}
+
+// Temporary reports whether a program lies where a reboot, or a cleaner, takes it away.
+func Temporary(exe string) bool {
+	return slices.ContainsFunc([]string{"/tmp/", "/var/tmp/", "/run/", "/dev/shm/"}, func(dir string) bool {
+		return strings.HasPrefix(exe, dir)
+	})
+}
+
+// Inside reports whether this process is one of a unit's.
+func Inside(name string) bool {
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	return err == nil && slices.ContainsFunc(strings.Fields(string(groups)), func(group string) bool {
+		return strings.HasSuffix(group, "/"+name) || strings.Contains(group, "/"+name+"/")
+	})
 }

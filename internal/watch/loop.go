@@ -19,8 +19,10 @@ type Loop struct {
 	State *state.Dir
 	// Open opens the host anew for each shift: an apply may have made the state folder.
 	Open func() (*engine.Engine, error)
-	Log  *eventlog.Log
-	Pace Pace
+	// Again tries what a boot has left out; nil is nobody's matter.
+	Again Retry
+	Log   *eventlog.Log
+	Pace  Pace
 }
 
 // Pace is how patiently a Loop works. Fields that are zero get what is due.
@@ -28,6 +30,7 @@ type Pace struct {
 	Poll  time.Duration // between two looks whether there was an apply
 	First time.Duration // before a watcher that failed is called again, doubling
 	Most  time.Duration // at most
+	Again time.Duration // before what a boot has left out is tried again, doubling
 }
 
 // Run lets those watch who have something to do, until ctx ends.
@@ -35,6 +38,9 @@ func (l *Loop) Run(ctx context.Context) {
 	l.Pace.Poll = cmp.Or(l.Pace.Poll, 2*time.Second)
 	l.Pace.First = cmp.Or(l.Pace.First, time.Second)
 	l.Pace.Most = cmp.Or(l.Pace.Most, time.Minute)
+	var again sync.WaitGroup
+	again.Go(func() { l.again(ctx) })
+	defer again.Wait()
 	for ctx.Err() == nil {
 		l.shift(ctx)
 	}
