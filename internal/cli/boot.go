@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -68,7 +69,8 @@ func (g *globals) boot(ctx context.Context, guard bool) error {
 		g.say("left out: %s: %s", l.Object, l.Reason)
 	}
 	if len(left) == 0 {
-		g.say("up: site %s, node %s, as applied at %s", a.Site, a.Node, a.At.Format("2006-01-02T15:04:05Z07:00"))
+		done := map[bool]string{true: "guarded", false: "up"}[guard]
+		g.say("%s: site %s, node %s, as applied at %s", done, a.Site, a.Node, a.At.Format(time.RFC3339))
 	}
 	if err := ready(guard); err != nil {
 		return err
@@ -107,7 +109,7 @@ func (g *globals) goBack(ctx context.Context, w *workshop) error {
 	if err != nil || rec == nil {
 		return err
 	}
-	g.say("an apply of %s was cut off: it is undone", rec.Head.At.Format("2006-01-02T15:04:05Z07:00"))
+	g.say("an apply of %s was cut off: it is undone", rec.Head.At.Format(time.RFC3339))
 	for _, l := range left {
 		g.say("could not be undone at boot: %s", l)
 	}

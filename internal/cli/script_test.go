@@ -63,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"make":   onStage((*stage).cmdMake),
 			"break":  onStage((*stage).cmdBreak),
 			"mode":   onStage((*stage).cmdMode),
+			"reboot": onStage((*stage).cmdReboot),
 		},
 	})
 }
@@ -119,6 +120,17 @@ func (s *stage) node(name string) {
 		s.machines[name] = m
 	}
 	s.machine = s.machines[name]
+}
+
+// cmdReboot leaves of the host in front what is on its disk, and lets its owner's own
+// services start.
+func (s *stage) cmdReboot(_ *testscript.TestScript, _ []string) error {
+	old := s.machine
+	delete(s.machines, old.name)
+	s.node(old.name)
+	s.files, s.env = old.files, old.env
+	s.files.Fault, s.charon.Files = s.write, s.files
+	return os.RemoveAll(s.run)
 }
 
 func (s *stage) cmdNode(_ *testscript.TestScript, args []string) error {

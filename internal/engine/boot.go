@@ -30,7 +30,7 @@ type BootRequest struct {
 // guards are the backends whose work needs no network.
 var guards = []backend.Kind{backend.Sysctl, backend.NAT}
 
-// Boot brings the host to what was applied last. Other than an apply it undoes nothing:
+// Boot brings the host to what was applied last. Other than an apply it does not go back:
 // what fails, or whose check fails, is left out with what depends on it, and the rest comes
 // up. It returns what was left out, which LeftOut returns until a later Boot or Apply has
 // mended it.
@@ -183,22 +183,43 @@ func (b *boot) do(ctx context.Context, s *bootStep) {
 	for _, c := range s.Changes {
 		b.progress("%c %s", c.Action, c.Object)
 	}
-	h, ok := b.handlers[s.Op.Kind]
-	err := errors.New("nobody knows this operation")
-	if ok {
-		if err = b.keep(s); err == nil {
-			err = h.Apply(ctx, s.Op.From, s.Op.To)
-		}
-	}
+	err := b.attempt(ctx, s)
 	if err == nil || ctx.Err() != nil {
 		return
 	}
 	for _, c := range s.Changes {
 		b.leaveOut(s.kind, c.Object, err)
 	}
-	if len(s.Changes) == 0 {
+	// A silent step serves others of its backend: where one of them is left out, it fails
+	// for that. If not for that alone, the look at the result shows it.
+	if len(s.Changes) == 0 && !b.lacks(s.kind) {
 		b.leaveOut(s.kind, s.Op.Kind, err)
 	}
+}
+
+// attempt does one step, or nothing of it: half an interface would be in the way of the whole
+// one later. Half a guard is better than none.
+func (b *boot) attempt(ctx context.Context, s *bootStep) error {
+	h, ok := b.handlers[s.Op.Kind]
+	if !ok {
+		return errors.New("nobody knows this operation")
+	}
+	if err := b.keep(s); err != nil {
+		return err
+	}
+	err := h.Apply(ctx, s.Op.From, s.Op.To)
+	if err == nil || s.Phase == backend.PhaseGuard {
+		return err
+	}
+	if uerr := h.Apply(context.WithoutCancel(ctx), s.Op.To, s.Op.From); uerr != nil {
+		return fmt.Errorf("%w; a part of it is left: %w", err, uerr)
+	}
+	return err
+}
+
+// lacks reports whether something of a backend is left out.
+func (b *boot) lacks(kind backend.Kind) bool {
+	return slices.ContainsFunc(b.left, func(l LeftOut) bool { return l.Kind == kind })
 }
 
 // keep stores the secrets to which the memory is about to refer.
