@@ -20,6 +20,9 @@ type applyFlags struct {
 
 	allowLockout bool
 	mgmt         string
+
+	confirm time.Duration
+	probes  []string
 }
 
 func (f *applyFlags) add(cmd *cobra.Command) {
@@ -28,6 +31,8 @@ func (f *applyFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.maxImpact, "max-impact", "disrupt", "refuse a plan that costs more: none, reload or disrupt")
 	flags.BoolVar(&f.allowLockout, "allow-lockout", false, "go on even if that cuts off the connection by which you are here")
 	flags.StringVar(&f.mgmt, "mgmt", "", "where you are, if not where SSH says: an `ADDR` that must stay reachable")
+	flags.DurationVar(&f.confirm, "confirm", 0, "go back after so long unless `vpnctl confirm` comes first")
+	flags.StringArrayVar(&f.probes, "probe", nil, "confirm by itself once `P` holds for ten seconds, else go back: ping:ADDR, tcp:ADDR:PORT, handshake:NAME or ssh; repeatable")
 	f.addPlanning(cmd)
 	words := []string{"none", "reload", "disrupt"}
 	_ = cmd.RegisterFlagCompletionFunc("max-impact", cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
@@ -44,9 +49,16 @@ func (f *applyFlags) request(g *globals, s *site) (engine.Request, error) {
 	if !ok {
 		return engine.Request{}, oneOf("max-impact", f.maxImpact, "none", "reload", "disrupt")
 	}
+	window, err := f.window()
+	if err != nil {
+		return engine.Request{}, err
+	}
+	if _, err := f.questions(); err != nil {
+		return engine.Request{}, err
+	}
 	veto, err := f.veto(g)
 	return engine.Request{
-		Want: s.state, Record: s.record, MaxImpact: level, Veto: veto,
+		Want: s.state, Record: s.record, MaxImpact: level, Veto: veto, Confirm: window,
 		Options: backend.Options{Adopt: f.adopt, Userspace: f.userspace},
 	}, err
 }
@@ -64,7 +76,11 @@ When a step fails, or apply is interrupted, everything done so far is undone.
 
 A plan that would cut off the SSH connection by which you are here is refused, naming
 the object that would. That connection is SSH_CONNECTION's, behind sudo too; --mgmt
-names another. --allow-lockout goes on all the same.`,
+names another. --allow-lockout goes on all the same.
+
+With --confirm the host goes back by itself after the time given, unless ` + "`vpnctl confirm`" + `
+comes first: also when this process, the terminal and the connection are gone by then,
+and when the host reboots meanwhile. --probe waits, and confirms by itself.`,
 		Example: "  vpnctl apply site.yaml\n  vpnctl apply --dry-run site.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,16 +103,29 @@ names another. --allow-lockout goes on all the same.`,
 				return g.assess(cmd.Context(), w, req)
 			}
 			req.Command, req.By = "apply", g.operator()
-			return g.apply(cmd.Context(), w, req, "")
+			return g.applyAndHold(cmd.Context(), w, &f, req, "")
 		},
 	}
 	f.add(cmd)
 	return cmd
 }
 
+// applyAndHold applies, and waits where the flags say so.
+func (g *globals) applyAndHold(ctx context.Context, w *workshop, f *applyFlags, req engine.Request, shown string) error {
+	probes, err := f.questions()
+	if err != nil {
+		return err
+	}
+	out, err := g.apply(ctx, w, req, shown)
+	if err != nil || req.Confirm == 0 || !applied(out) {
+		return err
+	}
+	return g.hold(ctx, w, probes)
+}
+
 // apply applies a request and prints plan and result; a plan that was shown already is not
 // printed again.
-func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request, shown string) error {
+func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request, shown string) (*engine.Outcome, error) {
 	out, err := w.Apply(ctx, req, func(p *plan.Plan) error {
 		if text := p.Text(g.palette()); g.output == formatText && text != shown {
 			g.print("%s", text)
@@ -104,17 +133,17 @@ func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request, sh
 		return nil
 	})
 	if out == nil {
-		return err
+		return nil, err
 	}
 	if g.output != formatText {
 		if perr := g.printDocument(out.Plan.Document(out.Result)); err == nil {
 			err = perr
 		}
-		return err
+		return out, err
 	}
 	if err == nil && out.Result == plan.Applied {
 		s := plan.Summarize(out.Plan.Changes())
 		g.print("applied: %d created, %d updated, %d deleted in %s\n", s.Create, s.Update, s.Delete, out.Took.Round(time.Millisecond))
 	}
-	return err
+	return out, err
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/vpnctl/vpnctl/internal/boot"
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/engine"
-	"github.com/vpnctl/vpnctl/internal/eventlog"
 	"github.com/vpnctl/vpnctl/internal/state"
 	"github.com/vpnctl/vpnctl/internal/topology/source"
 	"github.com/vpnctl/vpnctl/internal/watch"
@@ -50,6 +49,7 @@ func (g *globals) boot(ctx context.Context, guard bool) error {
 	if err != nil {
 		return err
 	}
+	w.Guardian = nil // it went with the reboot
 	if err := g.goBack(ctx, w); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (g *globals) boot(ctx context.Context, guard bool) error {
 	}
 	if len(left) > 0 && !guard && supervised() && !a.State.NeedsWatch() {
 		// Where nobody watches there would be nobody to try again.
-		watch.Again(ctx, watch.Pace{}, g.tryAgain, eventlog.Open())
+		watch.Again(ctx, watch.Pace{}, g.tryAgain, g.Events())
 		if left, err = w.LeftOut(); err != nil {
 			return err
 		}

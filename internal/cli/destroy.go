@@ -42,11 +42,11 @@ and the same undo.`,
 			}
 			shown := ""
 			if !yes {
-				if shown, err = g.confirm(cmd.Context(), w, req); err != nil {
+				if shown, err = g.agree(cmd.Context(), w, req); err != nil {
 					return err
 				}
 			}
-			return g.apply(cmd.Context(), w, req, shown)
+			return g.applyAndHold(cmd.Context(), w, &f, req, shown)
 		},
 	}
 	f.add(cmd)
@@ -76,8 +76,8 @@ func (g *globals) nothing(w *workshop) (*site, error) {
 	return nil, nil
 }
 
-// confirm shows what would go and asks; it returns the plan that was agreed to.
-func (g *globals) confirm(ctx context.Context, w *workshop, req engine.Request) (string, error) {
+// agree shows what would go and asks; it returns the plan that was agreed to.
+func (g *globals) agree(ctx context.Context, w *workshop, req engine.Request) (string, error) {
 	if !g.Terminal || g.output != formatText {
 		return "", usagef("destroy asks on a terminal; say --yes here")
 	}

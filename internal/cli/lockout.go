@@ -36,7 +36,7 @@ func (f *applyFlags) veto(g *globals) (func(in backend.Input, p *plan.Plan) erro
 			say("found no SSH connection by which you are here: whether this cuts you off was not looked at; --mgmt ADDR says where you are")
 		}
 		err := g.lockedOut(connections, in, p)
-		if err == nil || !f.dryRun && !f.allowLockout {
+		if err == nil || !f.dryRun && !f.allowLockout && f.confirm == 0 && len(f.probes) == 0 {
 			return err
 		}
 		for _, e := range leaves(err) {

@@ -19,6 +19,8 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/cli"
+	"github.com/vpnctl/vpnctl/internal/engine"
+	"github.com/vpnctl/vpnctl/internal/eventlog"
 	"github.com/vpnctl/vpnctl/internal/file"
 	"github.com/vpnctl/vpnctl/internal/host/hosttest"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
@@ -28,6 +30,7 @@ import (
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/nat/nattest"
 	"github.com/vpnctl/vpnctl/internal/node"
+	"github.com/vpnctl/vpnctl/internal/probe"
 	"github.com/vpnctl/vpnctl/internal/reason"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
@@ -45,6 +48,7 @@ type machine struct {
 	charon *charontest.Charon
 	links  *charontest.Network // as IPsec sees them
 
+	guards bool            // the guardian of an armed apply waits
 	hooked map[string]bool // what hooks have done and not ended
 
 	name     string // of the host
@@ -128,6 +132,25 @@ func (m *machine) hook(line string) error {
 	if name, ok := strings.CutSuffix(line, " down"); ok {
 		delete(m.hooked, name)
 	}
+	return nil
+}
+
+// guardian is that of the machine: it is there or not.
+type guardian struct{ m *machine }
+
+func (g guardian) Arm(context.Context, time.Duration) error {
+	if err := g.m.write("arm"); err != nil {
+		return err
+	}
+	g.m.guards = true
+	return nil
+}
+
+func (g guardian) Disarm(context.Context) error {
+	if err := g.m.write("disarm"); err != nil {
+		return err
+	}
+	g.m.guards = false
 	return nil
 }
 
@@ -275,7 +298,10 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 		Hints: func(flag string) node.Hints {
 			return node.Hints{Flag: flag, Env: m.env[node.Env], Hostname: m.name}
 		},
-		StateDir: m.state, RunDir: m.run, Backends: m.backends,
+		Events:    func() *eventlog.Log { return eventlog.New(stderr) },
+		Guardian:  func(string) engine.Guardian { return guardian{m} },
+		ProbePace: probe.Pace{Hold: 20 * time.Millisecond, Poll: time.Millisecond},
+		StateDir:  m.state, RunDir: m.run, Backends: m.backends,
 		Now: func() time.Time { return m.wg.Time },
 		Ways: lockout.Host{
 			Network:  func() (wireguard.Network, error) { return m.wg.Config(nil).Network("") },
@@ -284,7 +310,11 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 		}.Observe,
 		Management: func() (management.Connection, bool) { return management.Parse(m.env[management.Variable]) },
 	}
-	return p.Run(ctx, args)
+	code = p.Run(ctx, args)
+	if len(args) > 0 && args[0] == "revert" {
+		m.guards = false // that was the guardian
+	}
+	return code
 }
 
 // String is the whole machine in the syntax of the tools that show it.
@@ -292,6 +322,9 @@ func (m *machine) String() string {
 	text := fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s", m.wg, m.nat, m.sysctl, m.files)
 	if ipsec := m.charon.String() + m.links.String(); ipsec != "" {
 		text += "# swanctl, ip\n" + ipsec
+	}
+	if m.guards {
+		text += "# guardian\n"
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.hooked)) {
 		text += "# hook of " + name + "\n"

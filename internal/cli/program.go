@@ -16,10 +16,13 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/engine"
+	"github.com/vpnctl/vpnctl/internal/eventlog"
+	"github.com/vpnctl/vpnctl/internal/guardian"
 	"github.com/vpnctl/vpnctl/internal/host"
 	"github.com/vpnctl/vpnctl/internal/lockout"
 	"github.com/vpnctl/vpnctl/internal/management"
 	"github.com/vpnctl/vpnctl/internal/node"
+	"github.com/vpnctl/vpnctl/internal/probe"
 	"github.com/vpnctl/vpnctl/internal/state"
 	"github.com/vpnctl/vpnctl/internal/vault"
 )
@@ -38,8 +41,14 @@ type Program struct {
 	// Backends are the host's.
 	Backends func(v *vault.Vault) []backend.Backend
 	Now      func() time.Time
+	// Events is where processes write what they do that nobody looks at.
+	Events func() *eventlog.Log
 	// Management finds the connection by which the operator is here.
 	Management func() (management.Connection, bool)
+	// Guardian carries the way back of an apply that waits to be confirmed.
+	Guardian func(stateDir string) engine.Guardian
+	// ProbePace is how long probes must hold; zero fields get what is due.
+	ProbePace probe.Pace
 	// Ways reads which way packets go; nil is a host on which nobody can be locked out.
 	Ways func(s backend.Secrets) (*lockout.Observed, error)
 }
@@ -55,8 +64,9 @@ func Main() int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isTerminal(os.Stdout),
 		Getenv: os.LookupEnv, Hints: node.LocalHints,
 		StateDir: "/var/lib/vpnctl", RunDir: "/run/vpnctl",
-		Backends: hostBackends, Now: time.Now, Ways: lockout.Kernel().Observe,
+		Backends: hostBackends, Now: time.Now, Events: eventlog.Open, Ways: lockout.Kernel().Observe,
 		Management: func() (management.Connection, bool) { return management.Find(os.LookupEnv) },
+		Guardian:   func(stateDir string) engine.Guardian { return guardian.New(stateDir) },
 	}
 	return p.Run(ctx, os.Args[1:])
 }
@@ -140,9 +150,9 @@ the topology wants with what the host has, and changes only what differs.`,
 		_ = root.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
 	root.AddCommand(
-		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(), g.rollbackCommand(), g.historyCommand(),
+		g.applyCommand(), g.diffCommand(), g.statusCommand(), g.destroyCommand(), g.confirmCommand(), g.rollbackCommand(), g.historyCommand(),
 		g.validateCommand(), g.renderCommand(), g.keygenCommand(), g.versionCommand(), g.manCommand(),
-		g.kickCommand(), g.watchCommand(), g.bootCommand(), userspaceCommand(),
+		g.kickCommand(), g.watchCommand(), g.bootCommand(), g.revertCommand(), userspaceCommand(),
 	)
 	root.AddCommand(pptpCommands()...)
 	return root
@@ -201,6 +211,9 @@ func (g *globals) workshop() (*workshop, error) {
 	}
 	e := &engine.Engine{
 		State: dir, Vault: v, Backends: g.Backends(v), RunDir: g.RunDir, LockTimeout: g.lockTimeout, Now: g.Now,
+	}
+	if g.Guardian != nil {
+		e.Guardian = g.Guardian(g.stateDir)
 	}
 	if g.verbose {
 		e.Progress = func(line string) { g.say("%s", line) }

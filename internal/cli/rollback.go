@@ -16,7 +16,7 @@ func (g *globals) rollbackCommand() *cobra.Command {
 		Short: "Apply an earlier topology again, or undo an apply that was cut off",
 		Long: `Rollback applies what history has under number N; without N, the last topology that is
 older and other than today's. A second rollback goes one further. Where an apply was
-cut off, rollback without N undoes what it had done.
+cut off, or waits to be confirmed, rollback without N undoes what it had done.
 
 Secrets in files are today's; those that a topology carried itself were kept.`,
 		Args: cobra.MaximumNArgs(1),
@@ -47,19 +47,23 @@ Secrets in files are today's; those that a topology carried itself were kept.`,
 				return g.assess(cmd.Context(), w, req)
 			}
 			g.say("rolling back to %d, applied at %s from %s", p.Number, p.At.UTC().Format(time.RFC3339), p.File)
-			return g.apply(cmd.Context(), w, req, "")
+			return g.applyAndHold(cmd.Context(), w, &f, req, "")
 		},
 	}
 	f.add(cmd)
 	return cmd
 }
 
-// revert undoes a cut-off apply; it reports false where there is none.
+// revert undoes an apply that was cut off or is armed; it reports false where there is none.
 func (g *globals) revert(ctx context.Context, w *workshop) (bool, error) {
-	if rec, err := w.Interrupted(); rec == nil || err != nil {
+	cutOff, err := w.Interrupted()
+	if err != nil {
 		return false, err
 	}
-	rec, err := w.Revert(ctx)
+	if due, err := w.Armed(); cutOff == nil && due.IsZero() || err != nil {
+		return false, err
+	}
+	rec, err := w.Revert(ctx, "it was rolled back")
 	if rec != nil && err == nil {
 		g.print("undone: %s begun at %s\n", count(len(rec.Entries), "step"), rec.Head.At.Format(time.RFC3339))
 	}

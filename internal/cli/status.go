@@ -144,6 +144,11 @@ func (g *globals) report(ctx context.Context, w *workshop, args []string) (*repo
 		return nil, err
 	}
 	r.Interrupted = rec != nil
+	due, err := w.Armed()
+	if err != nil {
+		return nil, err
+	}
+	r.Armed = timeOf(due)
 	applied, err := w.State.Applied()
 	if applied == nil || err != nil {
 		return r, err

@@ -18,6 +18,9 @@ func (g *globals) printReport(r *report) error {
 		return nil
 	}
 	g.print("site %s, node %s: %s\n", *r.Site, *r.Node, health(r))
+	if r.Armed != nil {
+		g.print("armed: goes back at %s unless confirmed\n", *r.Armed)
+	}
 	// A tunnel of WireGuard has peers and handshakes, one of IPsec who logged in and since
 	// when, one of PPP an interface of its own, too.
 	peers := table{{"TUNNEL", "PEER", "STATE", "ENDPOINT", "HANDSHAKE", "RX", "TX", "VIA"}}

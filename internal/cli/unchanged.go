@@ -37,7 +37,7 @@ func (g *globals) applyUnchanged(ctx context.Context, w *workshop, f *applyFlags
 	if err != nil {
 		return false, err
 	}
-	req.Veto = nil // it does nothing
+	req.Veto, req.Confirm = nil, 0 // it does nothing
 	out, err := w.Apply(ctx, req, func(p *plan.Plan) error {
 		if !p.Empty() {
 			return errStale

@@ -2,13 +2,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/vpnctl/vpnctl/internal/engine"
-	"github.com/vpnctl/vpnctl/internal/eventlog"
 	"github.com/vpnctl/vpnctl/internal/host"
 	"github.com/vpnctl/vpnctl/internal/state"
 	"github.com/vpnctl/vpnctl/internal/watch"
@@ -30,6 +31,27 @@ but a container's supervisor. It ends on SIGTERM. There is one on a host.`,
 	}
 }
 
+// revertLate goes back where an armed apply's time has long been over: so much its guardian gets
+// to do so itself.
+func (g *globals) revertLate(ctx context.Context) (bool, error) {
+	w, err := g.workshop()
+	if err != nil {
+		return false, err
+	}
+	due, err := w.Armed()
+	if due.IsZero() || err != nil || g.Now().Before(due.Add(guardianLate)) {
+		return false, err
+	}
+	rec, err := w.RevertDue(ctx)
+	var locked *engine.LockedError
+	if errors.As(err, &locked) {
+		return false, nil // somebody is at it
+	}
+	return rec != nil, err
+}
+
+const guardianLate = 5 * time.Second
+
 // watch watches until ctx ends.
 func (g *globals) watch(ctx context.Context) error {
 	dir := &state.Dir{Path: g.stateDir, Files: host.Disk{}}
@@ -44,7 +66,7 @@ func (g *globals) watch(ctx context.Context) error {
 	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
 		return fmt.Errorf("notifying systemd: %w", err)
 	}
-	loop := watch.Loop{State: dir, Log: eventlog.Open(), Again: g.tryAgain, Open: func() (*engine.Engine, error) {
+	loop := watch.Loop{State: dir, Log: g.Events(), Again: g.tryAgain, Due: g.revertLate, Open: func() (*engine.Engine, error) {
 		w, err := g.workshop()
 		if err != nil {
 			return nil, err

@@ -50,12 +50,27 @@ func (e *Engine) Apply(ctx context.Context, req Request, approve func(*plan.Plan
 		return out, &RefusedError{backend.Refuse(object, "allow it with --max-impact "+level.String(),
 			"the change has the impact %s, and %s is allowed", level, req.MaxImpact)}
 	}
+	if err := e.waiting(req.Want); err != nil {
+		if len(a.Plan.Steps) == 0 && backend.IsRefusal(err) {
+			out.Result = plan.Unchanged
+			return out, nil
+		}
+		return out, refusedBy(err)
+	}
 	t := &transaction{Engine: e, req: req, Assessment: a, start: start}
 	if out.Result, err = t.run(ctx); err == nil {
 		_ = e.saveLeftOut(nil) // all that was left out is there by now; a note is not worth failing for
 	}
 	out.Took = e.now().Sub(start)
 	return out, err
+}
+
+// refusedBy is the error of a refusal; what is none stays what it is.
+func refusedBy(err error) error {
+	if backend.IsRefusal(err) {
+		return &RefusedError{err}
+	}
+	return err
 }
 
 // transaction is one apply from its first write to its end.
@@ -69,6 +84,7 @@ type transaction struct {
 	start    time.Time
 	past     int           // the number in history, once it has one
 	patience time.Duration // with the undoing of one step; zero is without end
+	armed    *state.Armed  // nil for one that waits for no confirmation
 }
 
 func (t *transaction) run(ctx context.Context) (plan.Result, error) {
@@ -82,7 +98,9 @@ func (t *transaction) run(ctx context.Context) (plan.Result, error) {
 	if err := t.prepare(); err != nil {
 		return plan.Failed, err
 	}
-	err = t.forward(ctx)
+	if err = t.arm(ctx); err == nil {
+		err = t.forward(ctx)
+	}
 	if cerr := t.journal.Close(); err == nil {
 		err = cerr
 	}

@@ -23,6 +23,9 @@ type Engine struct {
 	RunDir string
 	// LockTimeout is how long Apply waits for another vpnctl.
 	LockTimeout time.Duration
+	// Guardian carries the way back of an apply that waits to be confirmed; nil for an
+	// Engine that makes none.
+	Guardian Guardian
 	// Now is the time; nil is time.Now.
 	Now func() time.Time
 	// Progress is told what is being done, one line a call; nil is nobody.
@@ -39,6 +42,9 @@ type Request struct {
 	// Record is what to remember once it is done; nil forgets everything, as a destroy
 	// does.
 	Record *state.Applied
+	// Confirm is how long the result stands before the host goes back by itself, unless
+	// Confirm is called; 0 is for ever.
+	Confirm time.Duration
 	// KeepHistory makes a destroy leave the history of earlier applies.
 	KeepHistory bool
 	// Veto looks at a plan that changes something, before anything is written, and returns
@@ -141,11 +147,14 @@ func (e *Engine) progress(format string, args ...any) {
 	}
 }
 
-// Interrupted returns what a cut-off apply left; nil where there is none, or where one is
-// under way now.
+// Interrupted returns what a cut-off apply left; nil where there is none, where one is
+// under way now, or waits to be confirmed.
 func (e *Engine) Interrupted() (*state.Record, error) {
 	rec, err := e.State.Interrupted()
 	if rec == nil || err != nil || e.Locked() {
+		return nil, err
+	}
+	if armed, err := e.State.Armed(); err != nil || armed != nil && !armed.Deadline.IsZero() {
 		return nil, err
 	}
 	return rec, nil

@@ -11,6 +11,9 @@ import (
 
 // settle makes the result what was applied last, and forgets how it came to be.
 func (t *transaction) settle() error {
+	if t.armed != nil {
+		return t.hold()
+	}
 	if t.req.Record == nil {
 		return t.forget()
 	}

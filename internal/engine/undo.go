@@ -15,7 +15,7 @@ import (
 func (t *transaction) back(ctx context.Context, cause error) (plan.Result, error) {
 	left := t.undo(context.WithoutCancel(ctx))
 	if len(left) == 0 {
-		if err := t.restore(); err != nil {
+		if err := t.restore(context.WithoutCancel(ctx)); err != nil {
 			left = []string{err.Error()}
 		}
 	}
@@ -30,19 +30,25 @@ func (t *transaction) back(ctx context.Context, cause error) (plan.Result, error
 }
 
 // restore brings the state folder to where it was.
-func (t *transaction) restore() error {
+func (t *transaction) restore(ctx context.Context) error {
 	if t.past != 0 {
 		if err := t.State.RemoveHistory(t.past); err != nil {
 			return err
 		}
 	}
 	if t.applied == nil {
-		return t.State.Forget()
+		if err := t.State.Forget(); err != nil {
+			return err
+		}
+		return t.disarm(ctx)
 	}
 	if err := t.State.SaveApplied(t.applied); err != nil {
 		return err
 	}
-	return t.State.EndJournal()
+	if err := t.State.EndJournal(); err != nil {
+		return err
+	}
+	return t.disarm(ctx)
 }
 
 // undo reads the journal backwards. It goes on past what cannot be undone, and returns

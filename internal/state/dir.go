@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
@@ -94,7 +95,7 @@ func (d *Dir) Forget() error {
 		return d.Remove()
 	}
 	return d.remove(func(name string) bool {
-		return name != appliedFile && name != memoryFile && name != journalFile
+		return !slices.Contains([]string{appliedFile, memoryFile, journalFile, armedFile, beforeFile}, name)
 	})
 }
 

@@ -148,18 +148,34 @@ func (d *Dir) AddHistory(p Past, t Texts) (int, error) {
 	if len(numbers) > 0 {
 		p.Number = numbers[len(numbers)-1] + 1
 	}
-	b, err := json.Marshal(pastHead{Past: p, Topology: len(t.Topology), Plan: len(t.Plan)})
-	if err != nil {
-		return 0, fmt.Errorf("encoding history: %w", err)
-	}
-	if err := os.MkdirAll(d.file(historyDir), 0o700); err != nil {
-		return 0, fmt.Errorf("making folder for history: %w", err)
-	}
-	b = append(append(append(b, '\n'), t.Topology...), t.Plan...)
-	if err := d.write(historyName(p.Number), b); err != nil {
+	if err := d.putHistory(p, t); err != nil {
 		return 0, err
 	}
 	return p.Number, d.pruneHistory(p.At)
+}
+
+func (d *Dir) putHistory(p Past, t Texts) error {
+	b, err := json.Marshal(pastHead{Past: p, Topology: len(t.Topology), Plan: len(t.Plan)})
+	if err != nil {
+		return fmt.Errorf("encoding history: %w", err)
+	}
+	if err := os.MkdirAll(d.file(historyDir), 0o700); err != nil {
+		return fmt.Errorf("making folder for history: %w", err)
+	}
+	return d.write(historyName(p.Number), append(append(append(b, '\n'), t.Topology...), t.Plan...))
+}
+
+// GoneBack notes that what an entry did was undone later, and why.
+func (d *Dir) GoneBack(number int, why string) error {
+	p, t, err := d.Past(number)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.Result, p.Error = "rolled_back", why
+	return d.putHistory(p, t)
 }
 
 // RemoveHistory takes an entry back.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -56,6 +57,10 @@ func (m *Manager) StartTransient(ctx context.Context, s Service) error {
 }
 
 func (s Service) properties() []systemd.Property {
+	return append(s.common(), property("Type", "notify"), property("KillMode", "process"))
+}
+
+func (s Service) common() []systemd.Property {
 	args := []string{s.Args[0]}
 	for _, a := range s.Args[1:] {
 		// systemd puts variables of the environment into arguments.
@@ -64,13 +69,36 @@ func (s Service) properties() []systemd.Property {
 	return []systemd.Property{
 		systemd.PropDescription(s.Description),
 		systemd.PropExecStart(args, true),
-		property("Type", "notify"),
 		property("Environment", s.Env),
 		property("SyslogIdentifier", s.Identifier),
-		property("KillMode", "process"),
-		// A failed unit would stay, and its name be taken until somebody resets it.
-		property("CollectMode", "inactive-or-failed"),
+		collected,
 	}
+}
+
+// collected is how a unit goes that is not needed any more. A failed one would stay, and
+// its name be taken until somebody resets it.
+var collected = property("CollectMode", "inactive-or-failed")
+
+// monotonic is a time of a timer, as systemd.timer(5) names it, in microseconds.
+type monotonic struct {
+	Base string
+	Time uint64
+}
+
+// StartTimer starts a timer that starts a service once, after so long; both are gone
+// afterwards. A service that fails is started again.
+func (m *Manager) StartTimer(ctx context.Context, timer string, s Service, after time.Duration) error {
+	service := append(s.common(), property("Type", "exec"), property("Restart", "on-failure"), property("RestartUSec", uint64(1e6)))
+	return m.job(ctx, "starting "+timer, func(result chan<- string) error {
+		_, err := m.conn.StartTransientUnitAux(ctx, timer, "fail", []systemd.Property{
+			systemd.PropDescription(s.Description),
+			property("TimersMonotonic", []monotonic{{"OnActiveSec", uint64(after.Microseconds())}}),
+			property("AccuracyUSec", uint64(100e3)),
+			property("RemainAfterElapse", false),
+			collected,
+		}, []systemd.PropertyCollection{{Name: s.Name, Properties: service}}, result)
+		return err
+	})
 }
 
 func property(name string, value any) systemd.Property {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -68,7 +69,7 @@ type auxiliary struct {
 }
 
 // StartTransientUnit is systemd's method.
-func (f *fakeSystemd) StartTransientUnit(name, mode string, props []property, _ []auxiliary) (dbus.ObjectPath, *dbus.Error) {
+func (f *fakeSystemd) StartTransientUnit(name, mode string, props []property, aux []auxiliary) (dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.units[name]; ok {
@@ -77,6 +78,12 @@ func (f *fakeSystemd) StartTransientUnit(name, mode string, props []property, _ 
 	var b strings.Builder
 	for _, p := range props {
 		fmt.Fprintf(&b, "%s=%v\n", p.Name, p.Value)
+	}
+	for _, a := range aux {
+		fmt.Fprintf(&b, "[%s]\n", a.Name)
+		for _, p := range a.Properties {
+			fmt.Fprintf(&b, "%s=%v\n", p.Name, p.Value)
+		}
 	}
 	if f.result == "done" {
 		f.units[name] = b.String()
@@ -210,11 +217,11 @@ func TestStartTransient(t *testing.T) {
 	}
 	want := `Description="WireGuard interface w-g of vpnctl"
 ExecStart=[["/usr/sbin/vp$nctl", ["/usr/sbin/vp$nctl", "wireguard-userspace", "$$x$${y}"], true]]
-Type="notify"
 Environment=["PATH=/bin"]
 SyslogIdentifier="vpnctl"
-KillMode="process"
 CollectMode="inactive-or-failed"
+Type="notify"
+KillMode="process"
 `
 	f.mu.Lock()
 	if diff := cmp.Diff(want, f.units[service.Name]); diff != "" {
@@ -232,6 +239,33 @@ CollectMode="inactive-or-failed"
 			t.Errorf("stopping: %v", err)
 		}
 		wantActive(t, m, false)
+	}
+}
+
+func TestStartTimer(t *testing.T) {
+	f, m := startFake(t)
+	if err := m.StartTimer(t.Context(), "w.timer", service, 90*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	want := `Description="WireGuard interface w-g of vpnctl"
+TimersMonotonic=@a(st) [["OnActiveSec", 90000000]]
+AccuracyUSec=@t 100000
+RemainAfterElapse=false
+CollectMode="inactive-or-failed"
+[` + service.Name + `]
+Description="WireGuard interface w-g of vpnctl"
+ExecStart=[["/usr/sbin/vp$nctl", ["/usr/sbin/vp$nctl", "wireguard-userspace", "$$x$${y}"], true]]
+Environment=["PATH=/bin"]
+SyslogIdentifier="vpnctl"
+CollectMode="inactive-or-failed"
+Type="exec"
+Restart="on-failure"
+RestartUSec=@t 1000000
+`
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if diff := cmp.Diff(want, f.units["w.timer"]); diff != "" {
+		t.Errorf("unit (-want +got):\n%s", diff)
 	}
 }
 

@@ -23,6 +23,9 @@ type Loop struct {
 	Again Retry
 	Log   *eventlog.Log
 	Pace  Pace
+	// Due goes back where an armed apply's time is over, and says whether it did; nil is
+	// nobody. Its own guardian does so first, where that lives.
+	Due func(ctx context.Context) (bool, error)
 }
 
 // Pace is how patiently a Loop works. Fields that are zero get what is due.
@@ -104,11 +107,25 @@ func (l *Loop) await(ctx context.Context, stamp state.Stamp, bound time.Duration
 	tick := time.NewTicker(l.Pace.Poll)
 	defer tick.Stop()
 	for l.State.Stamp() == stamp {
+		l.goBack(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// goBack looks for an armed apply whose guardian has died.
+func (l *Loop) goBack(ctx context.Context) {
+	if l.Due == nil {
+		return
+	}
+	switch done, err := l.Due(ctx); {
+	case err != nil:
+		l.Log.Errorf("watch: going back: %v", err)
+	case done:
+		l.Log.Warnf("went back to what was applied before: it was not confirmed in time")
 	}
 }
 
