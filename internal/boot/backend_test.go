@@ -296,7 +296,7 @@ func TestUnitFiles(t *testing.T) {
 	for name, lines := range map[string][]string{
 		guardUnit: {
 			`ExecStart="/opt/v p/vpn$$ctl" boot --state-dir /var/lib/vpnctl --guard`, "DefaultDependencies=no",
-			"Before=network-pre.target shutdown.target", "RequiresMountsFor=/var/lib/vpnctl",
+			"Before=network-pre.target shutdown.target", `RequiresMountsFor=/var/lib/vpnctl "/opt/v p/vpn$$ctl"`,
 		},
 		mainUnit: {
 			`ExecStart="/opt/v p/vpn$$ctl" boot --state-dir /var/lib/vpnctl`, "After=network.target vpnctl-guard.service",

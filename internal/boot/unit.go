@@ -107,7 +107,7 @@ func (b *Backend) files(names []string) ([]desired.File, error) {
 			if name == guardUnit {
 				words = append(words, GuardFlag)
 			}
-			return fmt.Appendf(nil, texts[name], unit.CommandLine(words...), unit.CommandLine(b.StateDir))
+			return fmt.Appendf(nil, texts[name], unit.CommandLine(words...), unit.CommandLine(b.StateDir, exe))
 		}
 		// One that cannot be read is as good as none: it is written anew.
 		have, _ := b.Files.Read(folder + name)
