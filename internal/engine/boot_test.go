@@ -249,3 +249,83 @@ func TestBootStops(t *testing.T) {
 		t.Errorf("left out: %v, %v", left, err)
 	}
 }
+
+// scripted is a backend that plans what the test says until it is done.
+type scripted struct {
+	backend.Backend // what is not asked for
+	kind            backend.Kind
+	steps           []backend.Step
+	fails           map[string]error // by what is done
+	did             []string
+}
+
+func (s *scripted) Kind() backend.Kind { return s.kind }
+
+func (s *scripted) Check(context.Context, backend.Input) error { return nil }
+
+func (s *scripted) Plan(context.Context, backend.Input) ([]backend.Step, error) {
+	if len(s.did) > 0 {
+		return nil, s.fails["looking again"]
+	}
+	return s.steps, s.fails["planning"]
+}
+
+func (s *scripted) Handlers() map[string]backend.Handler {
+	return map[string]backend.Handler{string(s.kind): backend.Handle(func(_ context.Context, from, to *string) error {
+		what := "end"
+		if to != nil {
+			what = *to
+		}
+		s.did = append(s.did, what)
+		return s.fails[what]
+	})}
+}
+
+func (s *scripted) step(phase backend.Phase, what string, objects ...string) {
+	var changes []backend.Change
+	for _, o := range objects {
+		changes = append(changes, backend.Change{Action: backend.Create, Object: o})
+	}
+	s.steps = append(s.steps, backend.Step{Phase: phase, Changes: changes, Op: backend.Op{Kind: string(s.kind), To: &what}})
+}
+
+// TestBootSteps looks at what is done where a step fails, and what not.
+func TestBootSteps(t *testing.T) {
+	no := errors.New("no")
+	for _, tt := range []struct {
+		name  string
+		fails map[string]error
+		guard bool
+		did   string
+		left  string
+	}{
+		{"all", nil, false, "guard link addresses daemon", ""},
+		{"the guard stays as far as it came", map[string]error{"guard": no}, false, "guard link addresses daemon", "wg/guard: no\n"},
+		{"half a link goes, and what is silent fails for that", map[string]error{"link": no, "addresses": no}, false, "guard link end addresses end daemon", "wg/0: no\n"},
+		{"what is left of half a link is told", map[string]error{"link": no, "end": errors.New("never")}, false, "guard link end addresses daemon", "wg/0: no; a part of it is left: never\n"},
+		{"only what is silent fails", map[string]error{"addresses": no}, false, "guard link addresses end daemon", "wireguard: no\n"},
+		{"several objects of a step", map[string]error{"daemon": no}, false, "guard link addresses daemon end", "daemon/a: no\ndaemon/b: no\n"},
+		{"nobody can plan", map[string]error{"planning": no}, false, "", "wireguard: no\n"},
+		{"nobody can look again", map[string]error{"looking again": no}, false, "guard link addresses daemon", "wireguard: no\n"},
+		{"another's guard", nil, true, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			b.mustApply("a=1")
+			s := &scripted{kind: backend.WireGuard, fails: tt.fails}
+			s.step(backend.PhaseDaemon, "daemon", "daemon/a", "daemon/b")
+			s.step(backend.PhaseAddress, "addresses")
+			s.step(backend.PhaseLink, "link", "wg/0")
+			s.step(backend.PhasePeer, "peer of a link that may be left out", "wg/0/peer/x")
+			s.step(backend.PhaseGuard, "guard", "wg/guard")
+			if tt.fails["link"] == nil {
+				s.steps = append(s.steps[:3], s.steps[4])
+			}
+			b.Backends = append(b.Backends, s)
+			left := b.boot(func(r *BootRequest) { r.Guard = tt.guard })
+			if did := strings.Join(s.did, " "); did != tt.did || left != tt.left {
+				t.Errorf("did %s, want %s; left out:\n%swant\n%s", did, tt.did, left, tt.left)
+			}
+		})
+	}
+}
