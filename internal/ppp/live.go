@@ -35,7 +35,7 @@ func (live) List(context.Context) ([]Session, error) {
 	if len(pids) == 0 {
 		return nil, nil
 	}
-	links := interfaces()
+	links, remembered := interfaces(), memories()
 	c, err := rtnl.Open("")
 	if err != nil {
 		return nil, fmt.Errorf("listing sessions: %w", err)
@@ -49,6 +49,10 @@ func (live) List(context.Context) ([]Session, error) {
 			continue
 		}
 		s.Interface, s.Since = link.name, link.since
+		// The newest that pppd said is its hook's; its own memory is there without one.
+		if r, ok := remembered[pid]; ok {
+			r.describe(&s)
+		}
 		if r, ok := readRecord(link.name); ok && r.pid == pid {
 			r.describe(&s)
 		}
