@@ -22,6 +22,9 @@ type checker struct {
 
 // Check implements backend.Backend.
 func (b *Backend) Check(ctx context.Context, in backend.Input) error {
+	if err := b.checkSite(in); err != nil {
+		return err
+	}
 	if len(in.Want.Interfaces) == 0 && (in.Applied == nil || len(in.Applied.Interfaces) == 0) {
 		return nil
 	}

@@ -47,6 +47,19 @@ func TestCheck(t *testing.T) {
 			errs:    []string{"wireguard/wg0: an interface of that name exists and belongs to site lab; rename it in the topology, or `vpnctl destroy` that site first"},
 		},
 		{
+			name: "another link of another site", want: state(),
+			host: func(h *wireguardtest.Host) {
+				h.Must("", rtnl.AddLink{Name: "xfrm7", Kind: "dummy"}, rtnl.SetLink{Name: "xfrm7", Alias: new("vpnctl:lab")})
+			},
+			errs: []string{"site/hq: a host belongs to one site at a time, and interface xfrm7 is site lab's; `vpnctl destroy` that site first, with its --state-dir; where its state is lost, `ip link del xfrm7`"},
+		},
+		{
+			name: "another link of another site, later", want: wg0, applied: wg0,
+			host: func(h *wireguardtest.Host) {
+				h.Must("", rtnl.AddLink{Name: "xfrm7", Kind: "dummy"}, rtnl.SetLink{Name: "xfrm7", Alias: new("vpnctl:lab")})
+			},
+		},
+		{
 			name: "adopting a dummy", want: wg0, host: func(h *wireguardtest.Host) { foreignLink(h, "dummy", "") },
 			options: backend.Options{Adopt: true},
 			errs:    []string{"wireguard/wg0: an interface of that name exists and is not WireGuard's; rename it in the topology, or remove it"},
