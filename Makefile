@@ -15,7 +15,7 @@ VMRUN  := go run ./internal/lab/vm/cmd/vmrun -install ./cmd/vpnctl
 ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard/userspace ./internal/e2e
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo setup test test-unit test-e2e bench lint cover fmt clean
+.PHONY: help build demo setup test test-unit test-e2e mutation bench lint cover fmt clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a vi
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
 	$(GOTEST) -times $(VMRUN) ./internal/wireguard ./internal/ipsec -- -test.v -test.run Kernel
 	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp -- -test.v -test.run OnMachine
+
+mutation: ## break the undo of each kind of operation in turn, and print which test sees it
+	go test -count=1 -v -run Mutations ./internal/cli
 
 bench: setup ## compare the speed with that of wg, ip and wg-quick, in a virtual machine
 	$(VMRUN) -timeout 1h -install ./internal/lab/cmd/bench -env PPROF=$$(go tool -n pprof) -- bench
