@@ -40,6 +40,10 @@ func (f *applyFlags) veto(g *globals) (func(in backend.Input, p *plan.Plan) erro
 			return err
 		}
 		for _, e := range leaves(err) {
+			var r *backend.Refusal
+			if errors.As(e, &r) && !f.dryRun {
+				e = backend.Refuse(r.Object, "", "%s", r.Reason) // the cure is what was said
+			}
 			say("warning: %s", e)
 		}
 		return nil
