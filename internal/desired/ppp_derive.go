@@ -81,16 +81,20 @@ func (d *deriver) pppServer(p *topology.PPP, t PPPTunnel) PPPServer {
 	}
 	for i := range p.Users {
 		u := &p.Users[i]
-		s.Users = append(s.Users, PPPUser{Name: u.Name, Address: u.Address, Password: d.pppPassword(u)})
+		s.Users = append(s.Users, PPPUser{Name: u.Name, Address: u.Address, Password: d.pppPassword(p, u)})
 	}
 	return s
 }
 
-// pppPassword reads a user's password, and refuses one that chap-secrets cannot carry.
-func (d *deriver) pppPassword(u *topology.User) secret.ID {
+// pppPassword reads a user's password, and refuses one that pppd's files cannot carry.
+func (d *deriver) pppPassword(p *topology.PPP, u *topology.User) secret.ID {
 	r := d.secret(u.Password)
 	if r.shown() {
-		if err := topology.PPPPassword(r.value); err != nil {
+		err := topology.PPPPassword(r.value)
+		if err == nil && slices.Contains(p.Auth, topology.PAP) {
+			err = topology.PAPSecret(r.value)
+		}
+		if err != nil {
 			d.errorf(u.Password.Pos, "%s %w", u.Password, err)
 		}
 	}
@@ -119,7 +123,7 @@ func (d *deriver) pppLink(p *topology.PPP, cl *topology.Client, t PPPTunnel) PPP
 	}
 	for i := range p.Users {
 		if u := &p.Users[i]; u.Name == cl.User {
-			l.Password = d.pppPassword(u)
+			l.Password = d.pppPassword(p, u)
 		}
 	}
 	return l

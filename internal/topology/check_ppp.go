@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/proposal"
+	"github.com/vpnctl/vpnctl/internal/secret"
 )
 
 func (c *checker) checkPPP() {
@@ -201,6 +202,9 @@ func (c *checker) checkPPPUsers(p *PPP, what string) {
 	for i := range p.Users {
 		u := &p.Users[i]
 		c.checkPassword(u.Password, true, mschap)
+		if slices.Contains(p.Auth, PAP) {
+			c.checkPAP(u)
+		}
 		if !u.Address.IsValid() {
 			continue
 		}
@@ -216,6 +220,18 @@ func (c *checker) checkPPPUsers(p *PPP, what string) {
 		default:
 			owners[u.Address] = u
 			c.addSpan(span{Range: oneAddress(u.Address), what: "a user of " + what, pos: u.AddressPos})
+		}
+	}
+}
+
+// checkPAP refuses what pppd's PAP cannot carry.
+func (c *checker) checkPAP(u *User) {
+	if err := PAPSecret(secret.New([]byte(u.Name))); err != nil {
+		c.errorf(u.Pos, "%w", err)
+	}
+	if v, ok := c.inline(u.Password); ok {
+		if err := PAPSecret(v); err != nil {
+			c.errorf(u.Password.Pos, "%w", err)
 		}
 	}
 }

@@ -130,6 +130,23 @@ func (c *checker) checkPassword(ref *secret.Ref, chapSecrets, mschap bool) {
 	}
 }
 
+// PAPSecret says why pppd's PAP cannot carry a name or a password that its
+// chap-secrets can, nil where it can: it compares what it has made visible of
+// what the client said. The error does not show it.
+func PAPSecret(v secret.Value) error {
+	b := v.Reveal()
+	defer clear(b)
+	switch {
+	case !ASCII(v):
+		return errors.New("is not ASCII, and pppd's PAP refuses it: take pap out of auth")
+	case string(b) == "@login":
+		return errors.New("is @login, for which pppd's PAP takes the password of this host's own user")
+	case len(b) == 0:
+		return errors.New("is empty, and pppd's PAP takes any password for that")
+	}
+	return nil
+}
+
 // ASCII says whether all of a secret is ASCII.
 func ASCII(v secret.Value) bool {
 	b := v.Reveal()

@@ -173,6 +173,22 @@ func TestPPPPasswordsAtTheirLimits(t *testing.T) {
 	}
 }
 
+func TestPAPSecrets(t *testing.T) {
+	for text, want := range map[string]string{
+		" \"\\#*": "", "@login2": "", "": "is empty, and pppd's PAP takes any password for that",
+		"pässwörd": "is not ASCII, and pppd's PAP refuses it: take pap out of auth",
+		"@login":   "is @login, for which pppd's PAP takes the password of this host's own user",
+	} {
+		got := ""
+		if err := PAPSecret(secret.New([]byte(text))); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("PAPSecret(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestDurationsAreWholeSecondsInBounds(t *testing.T) {
 	for text, want := range map[string]string{
 		"1500ms": `"1500ms" is not allowed: use whole seconds, none below zero`,
