@@ -45,6 +45,10 @@ func testForeignState(t *testing.T, kind string) {
 	linux2.Run("ip", "link", "add", "lan9", "type", "veth", "peer", "name", "lan9p")
 	linux2.Run("ip", "link", "set", "lan9p", "up")
 	linux2.Run("ip", "link", "set", "lan9", "up")
+	// The kernel notices in its own time that the other end is up.
+	for _, end := range []string{"lan9", "lan9p"} {
+		linux2.await(end, func() bool { return strings.Contains(linux2.Run("ip", "-o", "link", "show", end), " state UP ") })
+	}
 	linux2.Run("ip", "addr", "add", "172.16.0.1/24", "dev", "lan9")
 	linux2.Run("ip", "route", "add", "10.99.0.0/16", "dev", "lan9")
 	linux2.Run("ip", "rule", "add", "from", "172.16.0.0/12", "table", "100")
