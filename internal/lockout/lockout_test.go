@@ -353,6 +353,43 @@ func TestAnalyse(t *testing.T) {
 			plan: []backend.Change{update("route/203.0.113.0/24")}, object: "route/203.0.113.0/24", words: "would go through xfrm0",
 		},
 		{
+			name: "selectors of a link capture nothing by themselves", from: internet,
+			want: func(s *desired.State) {
+				c := tunnelTo("routed", "0.0.0.0/0", "0.0.0.0/0", "192.0.2.60")
+				c.IfID = 7
+				s.IPsec.Connections = append(s.IPsec.Connections, c)
+				s.IPsec.Links = []desired.XFRMLink{{Name: "xfrm0", IfID: 7, Routes: prefixes("10.99.0.0/16")}}
+			},
+		},
+		{
+			name: "a client's tunnel is for his virtual address", from: internet,
+			want: func(s *desired.State) {
+				c := tunnelTo("dial", "dynamic", "0.0.0.0/0", "192.0.2.60")
+				c.VIPs = []string{"0.0.0.0"}
+				s.IPsec.Connections = append(s.IPsec.Connections, c)
+			},
+		},
+		{
+			name: "the link of IPsec that carries him is interrupted", from: "10.30.0.5 50000 198.51.100.2 22", want: linked, host: linkUp,
+			plan: []backend.Change{{Object: "ipsec/routed", Impact: backend.Impact{What: "replaces IKE_SA routed: interrupts 1 tunnel",
+				Sessions: []backend.Session{{Protocol: backend.IPsec, Name: "routed", Peer: "routed", Address: "192.0.2.60"}}}}},
+			object: "ipsec/routed", words: "goes through xfrm0, and this replaces",
+		},
+		{
+			name: "the link of IPsec that carries him goes", from: "10.30.0.5 50000 198.51.100.2 22", want: func(*desired.State) {}, host: linkUp,
+			plan: []backend.Change{update("link/xfrm0")}, object: "link/xfrm0", words: "goes through xfrm0, and would go through eth0",
+		},
+		{
+			name: "a session of PPP that carries him stays", from: "10.40.0.5 50000 198.51.100.2 22", host: sessionUp,
+			want: func(s *desired.State) {
+				s.PPP.Links = []desired.PPPLink{{PPPTunnel: desired.PPPTunnel{Protocol: desired.L2TP, Name: "office"}, Server: "192.0.2.70", Routes: prefixes("10.40.0.0/16")}}
+			},
+		},
+		{
+			name: "a session of PPP that carries him goes", from: "10.40.0.5 50000 198.51.100.2 22", host: sessionUp, want: func(*desired.State) {},
+			object: "route/10.40.0.0/16", words: "goes through ppp0, and would go through eth0",
+		},
+		{
 			name: "a guard drops", from: internet, want: guarded("", nil), plan: []backend.Change{update("nat/gw/guard/x")},
 			object: "nat/gw/guard/x", words: "would go nowhere: it would be dropped",
 		},
@@ -439,6 +476,25 @@ func TestAnalyse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// linked is route-based, and linkUp and sessionUp are hosts where that, or a session of PPP,
+// is up.
+func linked(s *desired.State) {
+	c := tunnelTo("routed", "0.0.0.0/0", "10.30.0.0/16", "192.0.2.60")
+	c.IfID = 7
+	s.IPsec.Connections = append(s.IPsec.Connections, c)
+	s.IPsec.Links = []desired.XFRMLink{{Name: "xfrm0", IfID: 7, Routes: prefixes("10.30.0.0/16")}}
+}
+
+func linkUp(o *lockout.Observed) {
+	o.Links = append(o.Links, rtnl.Link{Index: 9, Name: "xfrm0", Kind: "xfrm", Alias: "vpnctl:hq"})
+	o.Routes = append(o.Routes, rtnl.Route{Dst: netip.MustParsePrefix("10.30.0.0/16"), Table: 254, Index: 9, Protocol: 118})
+}
+
+func sessionUp(o *lockout.Observed) {
+	o.Links = append(o.Links, rtnl.Link{Index: 9, Name: "ppp0"})
+	o.Routes = append(o.Routes, rtnl.Route{Dst: netip.MustParsePrefix("10.40.0.0/16"), Table: 254, Index: 9, Protocol: 118})
 }
 
 // guarded guards the operator's network.
