@@ -39,8 +39,8 @@ type gateways struct {
 // operators do. It dies with the process.
 var ipsecLab = sync.OnceValues(func() (*lab.Lab, error) {
 	l, err := lab.New(
-		lab.Wire("gw-a:eth0 192.168.10.10/24 via 192.168.10.1", "r:ra 192.168.10.1/24"),
-		lab.Wire("gw-b:eth0 192.168.20.20/24 via 192.168.20.1", "r:rb 192.168.20.1/24"),
+		lab.Wire("gw-a:eth0 192.168.10.10/24 fd20:10::10/64 via 192.168.10.1 via fd20:10::1", "r:ra 192.168.10.1/24 fd20:10::1/64"),
+		lab.Wire("gw-b:eth0 192.168.20.20/24 fd20:20::20/64 via 192.168.20.1 via fd20:20::1", "r:rb 192.168.20.1/24 fd20:20::1/64"),
 		lab.Wire("far:eth0 192.168.30.30/24 192.168.30.31/24 192.168.30.32/24 via 192.168.30.1", "r:rf 192.168.30.1/24"),
 		lab.Wire("n:out 192.168.40.40/24 via 192.168.40.1", "r:rn 192.168.40.1/24"),
 		lab.Wire("branch:eth0 10.66.0.2/24 via 10.66.0.1", "n:in 10.66.0.1/24"),
@@ -55,7 +55,7 @@ var ipsecLab = sync.OnceValues(func() (*lab.Lab, error) {
 	// An owner's firewall: what is forwarded must be let through by vpnctl. That charon
 	// raises xfrm_acq_expires, and never lowers it again, is not vpnctl's doing.
 	for host, script := range map[string]string{
-		"r": `sysctl -qw net.ipv4.ip_forward=1
+		"r": `sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 			ip addr add 9.9.9.9/32 dev lo
 			ip route add 10.10.0.0/23 via 192.168.10.10
 			ip route add 10.14.0.0/23 via 192.168.20.20

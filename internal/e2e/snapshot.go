@@ -47,6 +47,10 @@ var (
 // sysctls, files, processes.
 func snapshot(n *node) state {
 	n.t.Helper()
+	// While an address is being looked for on the wire (RFC 4862), it is not quite there.
+	n.await("the ends of all duplicate address detection", func() bool {
+		return !strings.Contains(n.Run("ip", "-o", "-6", "addr"), " tentative ")
+	})
 	var s state
 	for _, view := range views {
 		for line := range strings.Lines(n.Run(view...)) {
