@@ -31,14 +31,30 @@ type builder struct {
 	names map[int]string
 	// ours are the links whose content is the wanted state's matter.
 	ours map[string]bool
+	// peers are those of the last apply; there may be ten thousand.
+	peers map[peerKey]*desired.Peer
+}
+
+// peerKey is an interface's name and a peer's public key.
+type peerKey struct {
+	iface string
+	key   string
 }
 
 func newBuilder(o *Observed, q *Question) *builder {
-	b := &builder{Observed: o, Question: q, names: map[int]string{}, ours: map[string]bool{}}
+	b := &builder{Observed: o, Question: q, names: map[int]string{}, ours: map[string]bool{}, peers: map[peerKey]*desired.Peer{}}
 	for _, l := range o.Links {
 		b.names[l.Index] = l.Name
 		wanted := slices.ContainsFunc(q.Want.Interfaces, func(i desired.Interface) bool { return i.Name == l.Name && i.Netns == "" })
 		b.ours[l.Name] = wanted || l.Alias == "vpnctl:"+q.Want.Site && !b.restored(l.Name)
+	}
+	if q.Applied != nil {
+		for i := range q.Applied.Interfaces {
+			d := &q.Applied.Interfaces[i]
+			for j := range d.Peers {
+				b.peers[peerKey{d.Name, d.Peers[j].PublicKey.String()}] = &d.Peers[j]
+			}
+		}
 	}
 	return b
 }
@@ -173,14 +189,15 @@ func (b *builder) wantedTunnel(d *desired.Interface) Tunnel {
 	if t.Port == 0 && have != nil {
 		t.Port = have.Port
 	}
+	endpoints := have.endpoints()
 	for i := range d.Peers {
 		w := &d.Peers[i]
 		p := Peer{Name: w.Name, Key: w.PublicKey.String(), Preshared: string(w.PresharedKey), AllowedIPs: w.AllowedIPs}
 		if a, err := netip.ParseAddr(w.Endpoint.Host); err == nil {
 			p.Endpoint = netip.AddrPortFrom(a.Unmap(), uint16(w.Endpoint.Port))
 		}
-		if was := have.peer(p.Key); was != nil && was.Endpoint.IsValid() && b.sameEndpoint(d.Name, w, p.Endpoint) {
-			p.Endpoint = was.Endpoint
+		if was := endpoints[p.Key]; was.IsValid() && b.sameEndpoint(d.Name, w, p.Endpoint) {
+			p.Endpoint = was
 		}
 		t.Peers = append(t.Peers, p)
 	}
@@ -190,26 +207,8 @@ func (b *builder) wantedTunnel(d *desired.Interface) Tunnel {
 // sameEndpoint reports whether a peer keeps the endpoint that it has: the topology gives
 // none that is an address, or the same as the last time.
 func (b *builder) sameEndpoint(iface string, w *desired.Peer, literal netip.AddrPort) bool {
-	before := b.appliedPeer(iface, w.PublicKey.String())
+	before := b.peers[peerKey{iface, w.PublicKey.String()}]
 	return !literal.IsValid() || before == nil || before.Endpoint == w.Endpoint
-}
-
-// appliedPeer is a peer as the last apply wanted it, nil for none.
-func (b *builder) appliedPeer(iface, key string) *desired.Peer {
-	if b.Applied == nil {
-		return nil
-	}
-	for i := range b.Applied.Interfaces {
-		if b.Applied.Interfaces[i].Name != iface {
-			continue
-		}
-		for j := range b.Applied.Interfaces[i].Peers {
-			if p := &b.Applied.Interfaces[i].Peers[j]; p.PublicKey.String() == key {
-				return p
-			}
-		}
-	}
-	return nil
 }
 
 // named are the tunnels that there are, their peers by the names of the last apply.
@@ -219,7 +218,7 @@ func (b *builder) named() []Tunnel {
 		t := &out[i]
 		t.Peers = slices.Clone(t.Peers)
 		for j := range t.Peers {
-			if p := b.appliedPeer(t.Name, t.Peers[j].Key); p != nil {
+			if p := b.peers[peerKey{t.Name, t.Peers[j].Key}]; p != nil {
 				t.Peers[j].Name = p.Name
 			}
 		}
@@ -236,14 +235,14 @@ func find(tunnels []Tunnel, name string) *Tunnel {
 	return nil
 }
 
-func (t *Tunnel) peer(key string) *Peer {
+// endpoints are where the peers of a tunnel are, by public key.
+func (t *Tunnel) endpoints() map[string]netip.AddrPort {
 	if t == nil {
 		return nil
 	}
+	out := make(map[string]netip.AddrPort, len(t.Peers))
 	for i := range t.Peers {
-		if t.Peers[i].Key == key {
-			return &t.Peers[i]
-		}
+		out[t.Peers[i].Key] = t.Peers[i].Endpoint
 	}
-	return nil
+	return out
 }
