@@ -84,7 +84,7 @@ and when the host reboots meanwhile. --probe waits, and confirms by itself.`,
 		Example: "  vpnctl apply site.yaml\n  vpnctl apply --dry-run site.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := g.open()
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -117,14 +117,24 @@ func (g *globals) applyAndHold(ctx context.Context, w *workshop, f *applyFlags, 
 		return err
 	}
 	out, err := g.apply(ctx, w, req, shown)
-	if err != nil || req.Confirm == 0 || !applied(out) {
+	if out == nil {
 		return err
 	}
-	return g.hold(ctx, w, probes)
+	if err == nil && out.Result == plan.Applied && req.Confirm > 0 {
+		if err = g.hold(ctx, w, probes); isUndone(err) {
+			out.Result = plan.RolledBack
+		}
+	}
+	if g.output != formatText {
+		if perr := g.printDocument(out.Plan.Document(out.Result)); err == nil {
+			err = perr
+		}
+	}
+	return err
 }
 
-// apply applies a request and prints plan and result; a plan that was shown already is not
-// printed again.
+// apply applies a request, and prints plan and result where they are text; a plan that was
+// shown already is not printed again.
 func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request, shown string) (*engine.Outcome, error) {
 	out, err := w.Apply(ctx, req, func(p *plan.Plan) error {
 		if text := p.Text(g.palette()); g.output == formatText && text != shown {
@@ -132,16 +142,7 @@ func (g *globals) apply(ctx context.Context, w *workshop, req engine.Request, sh
 		}
 		return nil
 	})
-	if out == nil {
-		return nil, err
-	}
-	if g.output != formatText {
-		if perr := g.printDocument(out.Plan.Document(out.Result)); err == nil {
-			err = perr
-		}
-		return out, err
-	}
-	if err == nil && out.Result == plan.Applied {
+	if err == nil && out.Result == plan.Applied && g.output == formatText {
 		s := plan.Summarize(out.Plan.Changes())
 		g.print("applied: %d created, %d updated, %d deleted in %s\n", s.Create, s.Update, s.Delete, out.Took.Round(time.Millisecond))
 	}

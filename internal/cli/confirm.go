@@ -12,7 +12,6 @@ import (
 	"github.com/vpnctl/vpnctl/internal/engine"
 	"github.com/vpnctl/vpnctl/internal/eventlog"
 	"github.com/vpnctl/vpnctl/internal/guardian"
-	"github.com/vpnctl/vpnctl/internal/plan"
 	"github.com/vpnctl/vpnctl/internal/probe"
 )
 
@@ -55,7 +54,7 @@ func (g *globals) confirmCommand() *cobra.Command {
 otherwise. Where none waits, or its time is over, it exits with 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w, err := g.open()
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -84,6 +83,7 @@ func (g *globals) hold(ctx context.Context, w *workshop, probes []probe.Probe) e
 	}
 	wait, cancel := context.WithTimeout(ctx, due.Sub(g.Now())-probeMargin)
 	defer cancel()
+	stamp := w.State.Stamp()
 	err = probe.Wait(wait, probes, g.probeHost(w), g.ProbePace)
 	if err == nil {
 		err = w.Confirm(ctx)
@@ -92,10 +92,21 @@ func (g *globals) hold(ctx context.Context, w *workshop, probes []probe.Probe) e
 		say("confirmed: all probes hold")
 		return nil
 	}
-	if _, rerr := w.Revert(context.WithoutCancel(ctx), "a probe did not hold"); rerr != nil {
+	rec, rerr := w.Revert(context.WithoutCancel(ctx), "a probe did not hold")
+	switch {
+	case rerr != nil:
 		return rerr
+	case rec == nil && w.State.Stamp() == stamp:
+		say("confirmed meanwhile, by somebody else") // who goes back writes anew what was applied
+		return nil
 	}
 	return &engine.UndoneError{Err: err}
+}
+
+// isUndone reports whether an error leaves the host as it was.
+func isUndone(err error) bool {
+	var undone *engine.UndoneError
+	return errors.As(err, &undone)
 }
 
 // probeMargin is how long before the deadline the waiting ends, so that apply goes back
@@ -185,6 +196,3 @@ func (g *globals) guard(ctx context.Context, log *eventlog.Log) error {
 		}
 	}
 }
-
-// applied reports whether an apply has changed something.
-func applied(out *engine.Outcome) bool { return out != nil && out.Result == plan.Applied }

@@ -24,7 +24,7 @@ and then removes its own state folder. It is an apply of nothing, with the same 
 and the same undo.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w, err := g.open()
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -19,7 +19,7 @@ with what was applied last, and so shows drift. It exits with 1 where there are
 differences, and with 3 where apply would be refused.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := g.open()
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}

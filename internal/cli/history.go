@@ -19,8 +19,8 @@ func (g *globals) historyCommand() *cobra.Command {
 		Use:   "history",
 		Short: "List what was applied on this host: when, by whom, with what result",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			w, err := g.open()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -35,8 +35,8 @@ func (g *globals) historyCommand() *cobra.Command {
 		Use:   "show N",
 		Short: "Print one entry: its plan, and the topology without its secrets",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			w, err := g.open()
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}

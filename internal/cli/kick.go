@@ -16,7 +16,7 @@ func (g *globals) kickCommand() *cobra.Command {
 him out, take him out of the topology and apply it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := g.open()
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}

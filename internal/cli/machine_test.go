@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,7 @@ type machine struct {
 	charon *charontest.Charon
 	links  *charontest.Network // as IPsec sees them
 
+	boots  int             // how often it was started
 	guards bool            // the guardian of an armed apply waits
 	hooked map[string]bool // what hooks have done and not ended
 
@@ -145,6 +147,8 @@ func (g guardian) Arm(context.Context, time.Duration) error {
 	g.m.guards = true
 	return nil
 }
+
+func (g guardian) AtBoot() bool { return false }
 
 func (g guardian) Disarm(context.Context) error {
 	if err := g.m.write("disarm"); err != nil {
@@ -300,6 +304,7 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 		},
 		Events:    func() *eventlog.Log { return eventlog.New(stderr) },
 		Guardian:  func(string) engine.Guardian { return guardian{m} },
+		BootID:    func() (string, error) { return strconv.Itoa(m.boots), nil },
 		ProbePace: probe.Pace{Hold: 20 * time.Millisecond, Poll: time.Millisecond},
 		StateDir:  m.state, RunDir: m.run, Backends: m.backends,
 		Now: func() time.Time { return m.wg.Time },

@@ -47,6 +47,8 @@ type Program struct {
 	Management func() (management.Connection, bool)
 	// Guardian carries the way back of an apply that waits to be confirmed.
 	Guardian func(stateDir string) engine.Guardian
+	// BootID tells one boot of the host from the next.
+	BootID func() (string, error)
 	// ProbePace is how long probes must hold; zero fields get what is due.
 	ProbePace probe.Pace
 	// Ways reads which way packets go; nil is a host on which nobody can be locked out.
@@ -66,6 +68,7 @@ func Main() int {
 		StateDir: "/var/lib/vpnctl", RunDir: "/run/vpnctl",
 		Backends: hostBackends, Now: time.Now, Events: eventlog.Open, Ways: lockout.Kernel().Observe,
 		Management: func() (management.Connection, bool) { return management.Find(os.LookupEnv) },
+		BootID:     host.BootID,
 		Guardian:   func(stateDir string) engine.Guardian { return guardian.New(stateDir) },
 	}
 	return p.Run(ctx, os.Args[1:])
@@ -188,13 +191,25 @@ func (g *globals) colours() bool {
 type workshop struct {
 	*engine.Engine
 	vault *vault.Vault
+	back  bool // the host went back when this was opened
 }
 
-// open opens the state folder and the host, and tells of an apply that was cut off.
-func (g *globals) open() (*workshop, error) {
+// open opens the state folder and the host, and tells of an apply that was cut off. One that
+// should have gone back by now, and whose guardian is gone, goes back first.
+func (g *globals) open(ctx context.Context) (*workshop, error) {
 	w, err := g.workshop()
 	if err != nil {
 		return nil, err
+	}
+	rec, left, err := w.RevertLate(ctx)
+	if w.back = rec != nil && err == nil; w.back {
+		g.say("went back: an apply of %s was not confirmed in time", rec.Head.At.Format(time.RFC3339))
+	}
+	for _, l := range left {
+		g.say("could not be undone after a reboot: %s", l)
+	}
+	if err != nil {
+		g.say("warning: %v", err) // most commands can do without, and rollback tries again
 	}
 	return w, g.sayInterrupted(w)
 }
@@ -210,7 +225,7 @@ func (g *globals) workshop() (*workshop, error) {
 		return nil, err
 	}
 	e := &engine.Engine{
-		State: dir, Vault: v, Backends: g.Backends(v), RunDir: g.RunDir, LockTimeout: g.lockTimeout, Now: g.Now,
+		State: dir, Vault: v, Backends: g.Backends(v), RunDir: g.RunDir, LockTimeout: g.lockTimeout, Now: g.Now, BootID: g.BootID,
 	}
 	if g.Guardian != nil {
 		e.Guardian = g.Guardian(g.stateDir)
@@ -229,9 +244,15 @@ func (g *globals) say(format string, args ...any) {
 // sayInterrupted tells of an apply that was cut off: a journal that nobody works on.
 func (g *globals) sayInterrupted(w *workshop) error {
 	rec, err := w.Interrupted()
-	if rec != nil {
-		g.say("warning: an apply of %s was cut off: %s; `vpnctl apply` or `vpnctl rollback` continues", rec.Head.At.Format(time.RFC3339), rec.Begun())
+	if rec == nil || err != nil {
+		return err
 	}
+	next := "`vpnctl apply` or `vpnctl rollback` continues"
+	due, err := w.Armed()
+	if !due.IsZero() {
+		next = fmt.Sprintf("it goes back at %s, or at once by `vpnctl rollback`", due.UTC().Format(time.RFC3339))
+	}
+	g.say("warning: an apply of %s was cut off: %s; %s", rec.Head.At.Format(time.RFC3339), rec.Begun(), next)
 	return err
 }
 

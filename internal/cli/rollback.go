@@ -21,7 +21,7 @@ cut off, or waits to be confirmed, rollback without N undoes what it had done.
 Secrets in files are today's; those that a topology carried itself were kept.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := g.open()
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -56,6 +56,9 @@ Secrets in files are today's; those that a topology carried itself were kept.`,
 
 // revert undoes an apply that was cut off or is armed; it reports false where there is none.
 func (g *globals) revert(ctx context.Context, w *workshop) (bool, error) {
+	if w.back {
+		return true, nil // one further would be one too many
+	}
 	cutOff, err := w.Interrupted()
 	if err != nil {
 		return false, err

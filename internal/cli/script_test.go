@@ -128,7 +128,7 @@ func (s *stage) cmdReboot(_ *testscript.TestScript, _ []string) error {
 	old := s.machine
 	delete(s.machines, old.name)
 	s.node(old.name)
-	s.files, s.env = old.files, old.env
+	s.files, s.env, s.boots = old.files, old.env, old.boots+1
 	s.files.Fault, s.charon.Files = s.write, s.files
 	return os.RemoveAll(s.run)
 }

@@ -25,7 +25,7 @@ on, and all certificates. With --check it exits with 1 where something that this
 keeps up is down, or a certificate has expired.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := g.open()
+			w, err := g.open(cmd.Context())
 			if err != nil {
 				return err
 			}

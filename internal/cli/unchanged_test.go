@@ -61,7 +61,7 @@ func (u *untouched) apply(t *testing.T, args ...string) (stdout, stderr string) 
 func (u *untouched) taken(t *testing.T, file string) bool {
 	t.Helper()
 	g := &globals{Program: u.program(new(bytes.Buffer), new(bytes.Buffer)), stateDir: filepath.Join(u.dir, "state")}
-	w, err := g.open()
+	w, err := g.open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestUnchangedNeedsTheFile(t *testing.T) {
 	u := &untouched{dir: t.TempDir(), hostname: "gw"}
 	u.apply(t, u.write(t, "site.yaml", inlineSite, 0o600))
 	g := &globals{Program: u.program(new(bytes.Buffer), new(bytes.Buffer)), stateDir: filepath.Join(u.dir, "state")}
-	w, err := g.open()
+	w, err := g.open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -31,26 +29,15 @@ but a container's supervisor. It ends on SIGTERM. There is one on a host.`,
 	}
 }
 
-// revertLate goes back where an armed apply's time has long been over: so much its guardian gets
-// to do so itself.
+// revertLate goes back where the guardian of an armed apply has died.
 func (g *globals) revertLate(ctx context.Context) (bool, error) {
 	w, err := g.workshop()
 	if err != nil {
 		return false, err
 	}
-	due, err := w.Armed()
-	if due.IsZero() || err != nil || g.Now().Before(due.Add(guardianLate)) {
-		return false, err
-	}
-	rec, err := w.RevertDue(ctx)
-	var locked *engine.LockedError
-	if errors.As(err, &locked) {
-		return false, nil // somebody is at it
-	}
+	rec, _, err := w.RevertLate(ctx)
 	return rec != nil, err
 }
-
-const guardianLate = 5 * time.Second
 
 // watch watches until ctx ends.
 func (g *globals) watch(ctx context.Context) error {

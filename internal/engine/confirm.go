@@ -9,6 +9,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
+	"github.com/vpnctl/vpnctl/internal/host"
 	"github.com/vpnctl/vpnctl/internal/plan"
 	"github.com/vpnctl/vpnctl/internal/state"
 )
@@ -20,6 +21,8 @@ type Guardian interface {
 	Arm(ctx context.Context, after time.Duration) error
 	// Disarm ends it; one that is not there is success.
 	Disarm(ctx context.Context) error
+	// AtBoot reports whether it goes back by itself when the host has rebooted.
+	AtBoot() bool
 }
 
 // arm makes the way back sure before the first step.
@@ -27,7 +30,11 @@ func (t *transaction) arm(ctx context.Context) error {
 	if t.req.Confirm == 0 || len(t.Plan.Steps) == 0 {
 		return nil
 	}
-	t.armed = &state.Armed{Window: t.req.Confirm, Destroy: t.req.Record == nil, KeepHistory: t.req.KeepHistory}
+	boot, err := t.bootID()
+	if err != nil {
+		return fmt.Errorf("arming: %w", err)
+	}
+	t.armed = &state.Armed{Window: t.req.Confirm, Boot: boot, Destroy: t.req.Record == nil, KeepHistory: t.req.KeepHistory}
 	if err := t.State.Arm(t.armed, t.applied); err != nil {
 		return err
 	}
@@ -155,4 +162,49 @@ func (e *Engine) RevertDue(ctx context.Context) (*state.Record, error) {
 		due, err := e.State.Due(a)
 		return !e.now().Before(due), err
 	})
+}
+
+// guardianLate is how long after the deadline others go back: so much its guardian gets
+// to do so itself.
+const guardianLate = 5 * time.Second
+
+// RevertLate goes back in place of a guardian that is gone: where an armed apply's time has
+// long been over or, but where the guardian goes back at boot, the host has rebooted since.
+// It waits for nobody, and returns what was undone, nil for nothing, and what of it could not
+// be undone any more after a reboot.
+func (e *Engine) RevertLate(ctx context.Context) (rec *state.Record, left []string, err error) {
+	armed, err := e.State.Armed()
+	if armed == nil || err != nil {
+		return nil, nil, err
+	}
+	impatient := *e
+	impatient.LockTimeout = 0
+	boot, err := e.bootID()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case armed.Boot != boot && e.Guardian != nil && e.Guardian.AtBoot():
+		return nil, nil, nil
+	case armed.Boot != boot:
+		// Its own guardian is gone: there is none to end.
+		impatient.Guardian = nil
+		rec, left, err = impatient.RevertAtBoot(ctx)
+	default:
+		var due time.Time
+		if due, err = e.Armed(); due.IsZero() || err != nil || e.now().Before(due.Add(guardianLate)) {
+			return nil, nil, err
+		}
+		rec, err = impatient.RevertDue(ctx)
+	}
+	if locked := (*LockedError)(nil); errors.As(err, &locked) {
+		return nil, nil, nil // somebody is at it
+	}
+	return rec, left, err
+}
+
+func (e *Engine) bootID() (string, error) {
+	if e.BootID == nil {
+		return host.BootID()
+	}
+	return e.BootID()
 }

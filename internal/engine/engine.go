@@ -26,6 +26,8 @@ type Engine struct {
 	// Guardian carries the way back of an apply that waits to be confirmed; nil for an
 	// Engine that makes none.
 	Guardian Guardian
+	// BootID tells one boot of the host from the next; nil is host.BootID.
+	BootID func() (string, error)
 	// Now is the time; nil is time.Now.
 	Now func() time.Time
 	// Progress is told what is being done, one line a call; nil is nobody.

@@ -96,6 +96,9 @@ func (g *Guardian) Disarm(ctx context.Context) error {
 	return stop(ctx, m)
 }
 
+// AtBoot implements engine.Guardian: units do it where there are units.
+func (g *Guardian) AtBoot() bool { return g.Booted() }
+
 func stop(ctx context.Context, m Timers) error {
 	return errors.Join(m.StopAndWait(ctx, timerName), m.StopAndWait(ctx, serviceName))
 }

@@ -23,7 +23,7 @@ type Probe struct {
 type Host struct {
 	// Up reports whether a tunnel or peer of that name is up, or why not.
 	Up func(ctx context.Context, name string) error
-	// SSH is the operator's own connection, nil where there is none.
+	// SSH is the operator's own connection, by what is printed to it; nil where there is none.
 	SSH func(ctx context.Context) error
 }
 

@@ -19,6 +19,8 @@ const (
 // until then.
 type Armed struct {
 	Window time.Duration `json:"window"`
+	// Boot is the host's when it was armed: another one took the guardian with it.
+	Boot string `json:"boot"`
 	// Deadline is zero until all steps are made.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// Number is the apply's in history, 0 for none.
