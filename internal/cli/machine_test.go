@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
@@ -26,11 +27,14 @@ import (
 	"github.com/vpnctl/vpnctl/internal/host/hosttest"
 	"github.com/vpnctl/vpnctl/internal/ipsec"
 	"github.com/vpnctl/vpnctl/internal/ipsec/charontest"
+	"github.com/vpnctl/vpnctl/internal/l2tp"
+	"github.com/vpnctl/vpnctl/internal/l2tp/l2tptest"
 	"github.com/vpnctl/vpnctl/internal/lockout"
 	"github.com/vpnctl/vpnctl/internal/management"
 	"github.com/vpnctl/vpnctl/internal/nat"
 	"github.com/vpnctl/vpnctl/internal/nat/nattest"
 	"github.com/vpnctl/vpnctl/internal/node"
+	"github.com/vpnctl/vpnctl/internal/ppp"
 	"github.com/vpnctl/vpnctl/internal/probe"
 	"github.com/vpnctl/vpnctl/internal/reason"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
@@ -48,6 +52,7 @@ type machine struct {
 	files  *hosttest.Files
 	charon *charontest.Charon
 	links  *charontest.Network // as IPsec sees them
+	l2tp   *l2tptest.Host
 
 	boots  int             // how often it was started
 	guards bool            // the guardian of an armed apply waits
@@ -94,15 +99,18 @@ func memoryDir(t testing.TB) string {
 func newMachine(name, dir string) *machine {
 	m := &machine{
 		wg: wireguardtest.New(), nat: nattest.New(nat.NFT), sysctl: hosttest.NewSysctl("eth0"), files: &hosttest.Files{},
-		charon: charontest.New(), links: &charontest.Network{},
+		charon: charontest.New(), links: &charontest.Network{}, l2tp: l2tptest.New(),
 		hooked: map[string]bool{}, name: name, state: filepath.Join(dir, "state"), run: filepath.Join(dir, "run"), env: map[string]string{},
 	}
 	m.nat.Do(nat.IPv4, nat.NFT, "filter", ":FORWARD DROP [0:0]", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT")
 	m.nat.Do(nat.IPv4, nat.NFT, "nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
-	m.charon.Files = m.files
+	m.charon.Files, m.l2tp.Files, m.l2tp.Alone = m.files, m.files, true
+	m.files.Put("/etc/ppp/chap-secrets", "# Secrets for authentication using CHAP\nmine * secret *\n", 0o600)
 	m.files.Put("/etc/sysctl.d/10-owner.conf", "net.ipv4.ip_forward = 0\n", 0o644)
+	m.files.Put("/etc/ppp/ip-up", "#!/bin/sh\n", 0o755)
+	m.files.PutType("/dev/ppp", fs.ModeDevice|fs.ModeCharDevice)
 	m.wg.Fault, m.nat.Fault, m.sysctl.Fault, m.files.Fault = m.write, m.write, m.write, m.write
-	m.charon.Fault, m.links.Fault = m.ask, m.write
+	m.charon.Fault, m.links.Fault, m.l2tp.Fault = m.ask, m.write, m.write
 	m.wg.HookFault = m.hook
 	return m
 }
@@ -211,6 +219,13 @@ func (m *machine) repair() int {
 	return m.writes
 }
 
+// allModules is a kernel that has everything built in.
+type allModules struct{}
+
+func (allModules) Loaded(context.Context, string) (bool, error)    { return true, nil }
+func (allModules) Available(context.Context, string) (bool, error) { return true, nil }
+func (allModules) Load(context.Context, string) error              { return nil }
+
 // noRoutes is a host that takes no router advertisements.
 type noRoutes struct{}
 
@@ -228,6 +243,12 @@ func (m *machine) backends(v *vault.Vault) []backend.Backend {
 			Network: func() (ipsec.Network, error) { return m.links, nil }, Kernel: &charontest.Kernel{},
 			Reasons: reason.Open(filepath.Join(m.run, "reasons")), Now: func() time.Time { return m.wg.Time },
 		}),
+		ppp.New(ppp.Config{
+			Files: m.files, Secrets: v, Sessions: m.l2tp.Sessions, Modules: allModules{},
+			Network:   func() (ppp.Network, error) { return m.links, nil },
+			Installed: func(string) bool { return true }, Now: func() time.Time { return m.wg.Time },
+		}),
+		l2tp.New(m.l2tp.Config()),
 		nat.New(m.nat.Config()),
 	}
 	if m.mutate != nil {
@@ -330,6 +351,9 @@ func (m *machine) String() string {
 	}
 	if m.guards {
 		text += "# guardian\n"
+	}
+	if daemon := m.l2tp.Daemon(); daemon != "" {
+		text += "# xl2tpd-control\n" + daemon
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.hooked)) {
 		text += "# hook of " + name + "\n"

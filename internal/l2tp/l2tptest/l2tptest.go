@@ -30,6 +30,8 @@ type Host struct {
 	NoKernel bool
 	Files    *hosttest.Files
 	Sessions *ppptest.Fake
+	// Alone says that no link comes up: there is nobody.
+	Alone bool
 	// Starts counts the starts of xl2tpd, Reloads those of systemd.
 	Starts, Reloads int
 
@@ -119,6 +121,9 @@ func (h *Host) kill() {
 
 // dial brings a link up.
 func (h *Host) dial(s section) {
+	if h.Alone {
+		return
+	}
 	tunnel, _, _ := strings.Cut(strings.TrimPrefix(s.name, "vpnctl-"), "-")
 	session := h.Sessions.Begin(ppp.Session{
 		Protocol: desired.L2TP, Name: tunnel, Link: true, User: "us", Local: netip.MustParseAddr("192.168.77.7"),
@@ -176,8 +181,12 @@ func (h *Host) Offers() []string {
 // String is all that an apply may change, as files, xl2tpd-control and pgrep show it.
 // Sections on which nobody can come any more are left out: they are nobody's difference.
 func (h *Host) String() string {
+	return h.Files.String() + h.Daemon()
+}
+
+// Daemon is what of it is xl2tpd's.
+func (h *Host) Daemon() string {
 	var b strings.Builder
-	b.WriteString(h.Files.String())
 	if h.running {
 		b.WriteString("xl2tpd runs\n")
 	}
