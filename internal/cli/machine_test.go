@@ -54,7 +54,9 @@ type machine struct {
 	links  *charontest.Network // as IPsec sees them
 	l2tp   *l2tptest.Host
 
-	boots  int             // how often it was started
+	boots int  // how often it was started
+	dials bool // has pppd, and so L2TP
+
 	guards bool            // the guardian of an armed apply waits
 	hooked map[string]bool // what hooks have done and not ended
 
@@ -105,14 +107,19 @@ func newMachine(name, dir string) *machine {
 	m.nat.Do(nat.IPv4, nat.NFT, "filter", ":FORWARD DROP [0:0]", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT")
 	m.nat.Do(nat.IPv4, nat.NFT, "nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
 	m.charon.Files, m.l2tp.Files, m.l2tp.Alone = m.files, m.files, true
-	m.files.Put("/etc/ppp/chap-secrets", "# Secrets for authentication using CHAP\nmine * secret *\n", 0o600)
 	m.files.Put("/etc/sysctl.d/10-owner.conf", "net.ipv4.ip_forward = 0\n", 0o644)
-	m.files.Put("/etc/ppp/ip-up", "#!/bin/sh\n", 0o755)
-	m.files.PutType("/dev/ppp", fs.ModeDevice|fs.ModeCharDevice)
 	m.wg.Fault, m.nat.Fault, m.sysctl.Fault, m.files.Fault = m.write, m.write, m.write, m.write
 	m.charon.Fault, m.links.Fault, m.l2tp.Fault = m.ask, m.write, m.write
 	m.wg.HookFault = m.hook
 	return m
+}
+
+// pppd installs pppd, whose secrets have a line of the owner's.
+func (m *machine) pppd() {
+	m.dials = true
+	m.files.Put("/etc/ppp/chap-secrets", "# Secrets for authentication using CHAP\nmine * secret *\n", 0o600)
+	m.files.Put("/etc/ppp/ip-up", "#!/bin/sh\n", 0o755)
+	m.files.PutType("/dev/ppp", fs.ModeDevice|fs.ModeCharDevice)
 }
 
 // link adds an interface of the owner's.
@@ -243,13 +250,17 @@ func (m *machine) backends(v *vault.Vault) []backend.Backend {
 			Network: func() (ipsec.Network, error) { return m.links, nil }, Kernel: &charontest.Kernel{},
 			Reasons: reason.Open(filepath.Join(m.run, "reasons")), Now: func() time.Time { return m.wg.Time },
 		}),
-		ppp.New(ppp.Config{
-			Files: m.files, Secrets: v, Sessions: m.l2tp.Sessions, Modules: allModules{},
-			Network:   func() (ppp.Network, error) { return m.links, nil },
-			Installed: func(string) bool { return true }, Now: func() time.Time { return m.wg.Time },
-		}),
-		l2tp.New(m.l2tp.Config()),
 		nat.New(m.nat.Config()),
+	}
+	if m.dials {
+		all = append(all,
+			ppp.New(ppp.Config{
+				Files: m.files, Secrets: v, Sessions: m.l2tp.Sessions, Modules: allModules{},
+				Network:   func() (ppp.Network, error) { return m.links, nil },
+				Installed: func(string) bool { return true }, Now: func() time.Time { return m.wg.Time },
+			}),
+			l2tp.New(m.l2tp.Config()),
+		)
 	}
 	if m.mutate != nil {
 		for i := range all {

@@ -262,6 +262,13 @@ func (d dice) stumble(t *testing.T, m *machine, args []string) int {
 	return 1
 }
 
+// newWalker makes a host for a walk, which leads through everything.
+func newWalker(t *testing.T) *machine {
+	m := newMachine("n1", memoryDir(t))
+	m.pppd()
+	return m
+}
+
 // TestWalk goes from topology to topology at random, past drift: wherever it comes from, the
 // host is as a fresh one with that topology, and there is nothing left to do; and without us
 // it is as before.
@@ -271,18 +278,18 @@ func TestWalk(t *testing.T) {
 	d := dice{rand.New(rand.NewPCG(seed, 0))}
 	const topologies, steps = 40, 160
 	files := []string{""} // as destroy leaves it
-	want := []string{newMachine("n1", memoryDir(t)).String()}
+	want := []string{newWalker(t).String()}
 	for len(files) <= topologies {
 		text := d.topology()
 		file := tmp(t, "site.yaml", text)
-		m := newMachine("n1", memoryDir(t))
+		m := newWalker(t)
 		if r := m.vpnctl(t.TempDir(), "", "apply", file); r.code != 0 {
 			t.Fatalf("exit code %d: %s\n%s", r.code, r.stderr, text)
 		}
 		m.charon.BringUp()
 		files, want = append(files, file), append(want, m.String())
 	}
-	m := newMachine("n1", memoryDir(t))
+	m := newWalker(t)
 	applied, failed := 0, 0
 	for step := range steps {
 		i := d.IntN(len(files))
