@@ -158,11 +158,11 @@ func (s *sums) sum(name string, fi fs.FileInfo) (string, error) {
 // transient reports what may differ: the topology, which the tests change, the
 // history, where a failed apply leaves an entry, and what is left in /run,
 // which is gone after a reboot: empty folders, the lock, which names its last
-// holder, and charon's socket, which it does not remove.
+// holder, charon's socket and pppd's memory, which they do not remove.
 func transient(name string, d fs.DirEntry) bool {
 	return strings.HasPrefix(name, filepath.Dir(siteFile)) ||
 		strings.HasPrefix(name, "/var/lib/vpnctl/history/") ||
-		strings.HasPrefix(name, "/run/") && (d.IsDir() || name == "/run/vpnctl/lock" || name == "/run/charon.vici")
+		strings.HasPrefix(name, "/run/") && (d.IsDir() || name == "/run/vpnctl/lock" || name == "/run/charon.vici" || name == "/run/pppd2.tdb")
 }
 
 // addProcesses adds what runs on the host, by its command line.
