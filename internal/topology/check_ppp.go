@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -86,6 +87,41 @@ func (c *checker) checkPPTP(p *PPTP) {
 	if p.MPPE && len(p.Auth) > 0 && !slices.Equal(p.Auth, []PPPAuth{MSCHAPv2}) {
 		c.errorf(c.under(p.Pos, "auth"), "must be [mschapv2] with mppe: required: MPPE takes its keys from there")
 	}
+	// With max_sessions it reads only as much of them.
+	if n := remoteipLength(p.Pools); n > maxRemoteip && p.MaxSessions == 0 {
+		c.errorf(c.under(p.Pos, "pools"), "are too many: pptpd reads them from one line of %d bytes, in which each /24 has a range of its own, and this would be one of %d",
+			maxRemoteip, n)
+	}
+}
+
+// maxRemoteip is the longest line that pptpd reads; a longer one it leaves out.
+const maxRemoteip = 509
+
+// remoteipLength is how long the line is in which pptpd.conf has the pools, each /24 apart.
+func remoteipLength(pools []Range) int {
+	n := len("remoteip")
+	for _, r := range pools {
+		if !r.From.Is4() || !r.To.Is4() {
+			continue // another error
+		}
+		for from := r.From; n <= 1<<12; {
+			last := from.As4()
+			last[3] = 255
+			to := netip.AddrFrom4(last)
+			if r.To.Less(to) {
+				to = r.To
+			}
+			n += len(" ") + len(from.String())
+			if to != from {
+				n += len(fmt.Sprintf("-%d", to.As4()[3]))
+			}
+			if to == r.To {
+				break
+			}
+			from = to.Next()
+		}
+	}
+	return n
 }
 
 // checkServer checks what L2TP and PPTP have in common.

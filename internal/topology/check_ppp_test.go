@@ -85,6 +85,18 @@ pptp:
 `,
 		},
 		{
+			name: "pools that pptpd.conf cannot carry",
+			yaml: `pptp:
+  p: {server: a, allow_insecure: true, local_ip: 10.9.0.1, pools: [10.0.0.10-10.0.39.20], users: {u: {password: {env: U}}}}
+  q: {server: b, allow_insecure: true, local_ip: 10.9.1.1, pools: [10.1.0.10-10.1.29.20], users: {u: {password: {env: U}}}}
+  r: {server: c, allow_insecure: true, local_ip: 10.9.2.1, pools: [10.2.0.10-10.2.39.20], max_sessions: 9, users: {u: {password: {env: U}}}}
+`,
+			want: []string{
+				`f:5:67: pptp.p.pools: are too many: pptpd reads them from one line of 509 bytes, in which each /24 has a range of its own, ` +
+					`and this would be one of 558`,
+			},
+		},
+		{
 			name: "names and passwords that chap-secrets cannot carry",
 			yaml: `pptp:
   p:
