@@ -112,14 +112,7 @@ func (r *rig) encode(v any) json.RawMessage {
 func (r *rig) op(kind string, from, to json.RawMessage) error {
 	handlers := r.backend().Handlers()
 	handlers[file.Op] = file.Handler(r.w.Files)
-	handlers[backend.MemoryOp] = backend.Handle(func(_ context.Context, from, to *backend.MemoryEntry) error {
-		if to != nil {
-			r.memory[to.Key] = to.Value
-		} else {
-			delete(r.memory, from.Key)
-		}
-		return nil
-	})
+	handlers[backend.MemoryOp] = r.remember()
 	f, err := handlers[kind].Decode(from)
 	if err != nil {
 		return err
@@ -129,6 +122,18 @@ func (r *rig) op(kind string, from, to json.RawMessage) error {
 		return err
 	}
 	return handlers[kind].Apply(context.Background(), f, t)
+}
+
+// remember is the engine's handler for a memory.
+func (r *rig) remember() backend.Handler {
+	return backend.Handle(func(_ context.Context, from, to *backend.MemoryEntry) error {
+		if to != nil {
+			r.memory[to.Key] = to.Value
+		} else {
+			delete(r.memory, from.Key)
+		}
+		return nil
+	})
 }
 
 // apply applies, and there must be nothing left to do.
