@@ -55,10 +55,6 @@ const (
 	echoFailures = 3
 )
 
-// The time between two attempts to dial. The first is short, for a server that restarts is
-// back soon.
-const holdoff = 5 // seconds
-
 // begin is what both ends have in common.
 func begin(t *desired.PPPTunnel) *options {
 	o := &options{}
@@ -160,9 +156,6 @@ func RenderPeer(l *desired.PPPLink) []byte {
 	o.limit("maxconnect", 0)
 	if l.Protocol == desired.PPTP {
 		o.add("pty", quote("pptp "+l.Server+" --nolaunchpppd"))
-		o.add("persist")
-		o.add("maxfail", "0")
-		o.add("holdoff", fmt.Sprint(holdoff))
 	}
 	return o.b.Bytes()
 }
