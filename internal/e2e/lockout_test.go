@@ -67,6 +67,19 @@ func TestLockout(t *testing.T) {
 			gw.apply()
 		})
 	}
+	if !lab.InVM() { // see above
+		t.Run("firewall", func(t *testing.T) {
+			gw, op := gw.in(t), op.in(t)
+			gw.has(text + "firewall:\n  gw: {open_ports: true}\n")
+			gw.apply()
+			gw.Run("sh", "-ec", "iptables -A INPUT -p tcp -s 203.0.113.0/24 -j ACCEPT; iptables -P INPUT DROP")
+			defer gw.Run("sh", "-ec", "iptables -P INPUT ACCEPT; iptables -D INPUT -p tcp -s 203.0.113.0/24 -j ACCEPT")
+			logIn(t, op.Host, "203.0.113.9", gw, "198.51.100.2").alive("by the owner's rule")
+			o := logIn(t, op.Host, "10.66.0.2", gw, "10.66.0.1")
+			gw.has(text)
+			o.refuses("nat/gw/inner/wg0", "apply", siteFile)
+		})
+	}
 	t.Run("harmless", func(t *testing.T) {
 		gw, op := gw.in(t), op.in(t)
 		harmless := strings.NewReplacer("via: [gw],", "via: [gw], persistent_keepalive: 25s, allowed_ips: [10.66.0.3/32, 203.0.114.0/24],",

@@ -22,6 +22,9 @@ type Observed struct {
 	Rules    []rtnl.Rule
 	Tunnels  []Tunnel // all of WireGuard, without the names of peers
 	Policies []Policy // without the names of connections
+	// Closed reports whether the host's own packet filter lets in nothing by itself. It
+	// takes a while, and is hardly ever asked; nil is never.
+	Closed func() bool
 }
 
 // builder makes both views of what was observed.
@@ -108,7 +111,7 @@ func (b *builder) then() *view {
 	b.addLinks(v)
 	b.addSessions(v)
 	v.policies = b.wantedPolicies()
-	v.filters = b.filters()
+	v.filters = append(b.filters(), b.openings()...)
 	return v
 }
 

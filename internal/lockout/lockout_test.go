@@ -1,6 +1,7 @@
 package lockout_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -115,6 +116,8 @@ func TestAnalyse(t *testing.T) {
 		name string
 		from string
 		want func(s *desired.State)
+		// applied is what was applied beside.
+		applied func(s *desired.State)
 		// plan is what of it matters.
 		plan []backend.Change
 		host func(o *lockout.Observed)
@@ -443,6 +446,24 @@ func TestAnalyse(t *testing.T) {
 			object: "wireguard/wg0",
 		},
 		{
+			name: "a port is closed", from: inside, want: opened("wg0"), applied: opened("wg0", 51820), host: closed,
+			object: "nat/gw/open/51820", words: "it would be dropped",
+		},
+		{
+			name: "a port is closed on an open host", from: inside, want: opened("wg0"), applied: opened("wg0", 51820),
+		},
+		{
+			name: "another port is closed", from: inside, want: opened("wg0", 51820), applied: opened("wg0", 51820, 51830), host: closed,
+		},
+		{
+			name: "an interface is closed", from: inside, want: opened("", 51820), applied: opened("wg0", 51820), host: closed,
+			object: "nat/gw/inner/wg0", words: "it would be dropped",
+		},
+		{
+			name: "IPsec is closed", from: behind, applied: openedESP, want: func(*desired.State) {}, host: closed,
+			object: "nat/gw/open/esp", words: "it would be dropped",
+		},
+		{
 			name: "somebody else's connection", from: "203.0.113.9 50000 192.168.77.1 22",
 			want: func(s *desired.State) { iface(s).Peers[1].AllowedIPs = prefixes("0.0.0.0/0") },
 		},
@@ -457,12 +478,15 @@ func TestAnalyse(t *testing.T) {
 			if !ok {
 				t.Fatal(tt.from)
 			}
-			want, o := applied(), observed()
+			before, want, o := applied(), applied(), observed()
+			if tt.applied != nil {
+				tt.applied(before)
+			}
 			tt.want(want)
 			if tt.host != nil {
 				tt.host(o)
 			}
-			found := lockout.Analyse(c, o, &lockout.Question{Want: want, Applied: applied(), Changes: tt.plan})
+			found := lockout.Analyse(c, o, &lockout.Question{Want: want, Applied: before, Changes: tt.plan})
 			if tt.object == "" {
 				for _, r := range found {
 					t.Errorf("refused: %s", r)
@@ -496,6 +520,24 @@ func sessionUp(o *lockout.Observed) {
 	o.Links = append(o.Links, rtnl.Link{Index: 9, Name: "ppp0"})
 	o.Routes = append(o.Routes, rtnl.Route{Dst: netip.MustParsePrefix("10.40.0.0/16"), Table: 254, Index: 9, Protocol: 118})
 }
+
+// opened opens ports, and an interface.
+func opened(inner string, ports ...int) func(s *desired.State) {
+	return func(s *desired.State) {
+		if inner != "" {
+			s.Netfilter.Inner = []string{inner}
+		}
+		for _, p := range ports {
+			s.Netfilter.OpenPorts = append(s.Netfilter.OpenPorts, desired.OpenPort{Object: fmt.Sprintf("nat/gw/open/%d", p), Protocol: "udp", Port: p})
+		}
+	}
+}
+
+func openedESP(s *desired.State) {
+	s.Netfilter.OpenPorts = []desired.OpenPort{{Object: "nat/gw/open/esp", Protocol: "esp"}}
+}
+
+func closed(o *lockout.Observed) { o.Closed = func() bool { return true } }
 
 // guarded guards the operator's network.
 func guarded(link string, local []netip.Prefix) func(s *desired.State) {

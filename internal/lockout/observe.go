@@ -20,6 +20,7 @@ type Host struct {
 	Network  func() (wireguard.Network, error)
 	Devices  func() (wireguard.Devices, error)
 	Policies func() ([]Policy, error)
+	Closed   func() bool
 }
 
 // Kernel is the real host.
@@ -28,12 +29,13 @@ func Kernel() Host {
 		Network:  func() (wireguard.Network, error) { return rtnl.Open("") },
 		Devices:  func() (wireguard.Devices, error) { return wgctrl.New() },
 		Policies: readPolicies,
+		Closed:   readClosed,
 	}
 }
 
 // Observe reads a host.
 func (h Host) Observe(secrets backend.Secrets) (*Observed, error) {
-	o := &Observed{}
+	o := &Observed{Closed: h.Closed}
 	n, err := h.Network()
 	if err != nil {
 		return nil, err

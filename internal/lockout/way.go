@@ -75,15 +75,23 @@ func (v *view) leave(p packet, depth int) way {
 		return way{{id: "no route", text: "there is no route to " + p.dst.String(), objects: r.objects, nowhere: true}}
 	}
 	w := way{v.through(r)}
-	for _, f := range v.filters {
-		if f.drops(p, r.dev) {
-			return append(w, leg{id: "drop", text: "it would be dropped", objects: nonEmpty(f.object), nowhere: true})
-		}
+	if l, dropped := v.dropped(p, r.dev); dropped {
+		return append(w, l)
 	}
 	if t := v.tunnel(r.dev); t != nil {
 		return append(w, v.wrap(t, p, depth)...)
 	}
 	return w
+}
+
+// dropped is the leg of a packet that a filter does not let through.
+func (v *view) dropped(p packet, dev string) (leg, bool) {
+	for _, f := range v.filters {
+		if f.drops(p, dev) {
+			return leg{id: "drop", text: "it would be dropped", objects: nonEmpty(f.object), nowhere: true}, true
+		}
+	}
+	return leg{}, false
 }
 
 // through is the leg of a route.
@@ -120,6 +128,9 @@ func (v *view) protect(s *Policy, p packet) way {
 	outer, found := v.lookup(packet{dst: s.Remote, proto: "esp"})
 	if !found {
 		return way{l, {id: "no route", text: "there is no route to " + s.Remote.String(), nowhere: true}}
+	}
+	if d, dropped := v.dropped(packet{dst: s.Remote, proto: "esp"}, outer.dev); dropped {
+		return way{l, v.through(outer), d}
 	}
 	return way{l, v.through(outer)}
 }
