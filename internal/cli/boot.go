@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -59,7 +58,8 @@ func (g *globals) boot(ctx context.Context, guard bool) error {
 	}
 	if a == nil {
 		g.say("nothing has been applied on this host")
-		return ready(guard)
+		_, err := ready(guard)
+		return err
 	}
 	left, err := g.bringUp(ctx, w, a, engine.BootRequest{Guard: guard})
 	if err != nil {
@@ -72,10 +72,11 @@ func (g *globals) boot(ctx context.Context, guard bool) error {
 		done := map[bool]string{true: "guarded", false: "up"}[guard]
 		g.say("%s: site %s, node %s, as applied at %s", done, a.Site, a.Node, a.At.Format(time.RFC3339))
 	}
-	if err := ready(guard); err != nil {
+	supervised, err := ready(guard)
+	if err != nil {
 		return err
 	}
-	if len(left) > 0 && !guard && supervised() && !a.State.NeedsWatch() {
+	if len(left) > 0 && supervised && !a.State.NeedsWatch() {
 		// Where nobody watches there would be nobody to try again.
 		watch.Again(ctx, watch.Pace{}, g.tryAgain, g.Events())
 		if left, err = w.LeftOut(); err != nil {
@@ -88,20 +89,18 @@ func (g *globals) boot(ctx context.Context, guard bool) error {
 	return nil
 }
 
-// ready lets those start that wait for vpnctl. The guard's unit is ready when it ends.
-func ready(guard bool) error {
+// ready lets those start that wait for vpnctl, and reports whether there was an init to be
+// told: under that, this process may stay. The guard's unit is ready when it ends.
+func ready(guard bool) (supervised bool, err error) {
 	if guard {
-		return nil
+		return false, nil
 	}
-	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
-		return fmt.Errorf("notifying systemd: %w", err)
+	supervised, err = daemon.SdNotify(true, daemon.SdNotifyReady)
+	if err != nil {
+		return false, fmt.Errorf("notifying systemd: %w", err)
 	}
-	return nil
+	return supervised, nil
 }
-
-// supervised reports whether this process may stay, as the service of an init. SdNotify
-// has taken the socket from the environment.
-func supervised() bool { return os.Getenv("INVOCATION_ID") != "" }
 
 // goBack undoes what was cut off, be it by the loss of power or because nobody confirmed it.
 func (g *globals) goBack(ctx context.Context, w *workshop) error {
