@@ -168,12 +168,24 @@ func (g *globals) guard(ctx context.Context, log *eventlog.Log) error {
 	if err != nil {
 		return err
 	}
-	// It is this process that would be ended.
-	w.Guardian = nil
+	rebooted, err := w.Rebooted()
+	if err != nil {
+		return err
+	}
+	if rebooted {
+		// What was there before may include units that this boot has not started.
+		return errors.Join(g.boot(ctx, false), w.Guardian.Disarm(ctx))
+	}
+	if err := ready(false); err != nil {
+		return err
+	}
 	for {
 		due, err := w.Armed()
-		if due.IsZero() || err != nil {
+		if err != nil {
 			return err
+		}
+		if due.IsZero() {
+			return w.Guardian.Disarm(ctx) // somebody may have died doing so
 		}
 		if left := due.Sub(g.Now()); left > 0 {
 			select {

@@ -179,13 +179,13 @@ func (e *Engine) RevertLate(ctx context.Context) (rec *state.Record, left []stri
 	}
 	impatient := *e
 	impatient.LockTimeout = 0
-	boot, err := e.bootID()
+	rebooted, err := e.Rebooted()
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case armed.Boot != boot && e.Guardian != nil && e.Guardian.AtBoot():
+	case rebooted && e.Guardian != nil && e.Guardian.AtBoot():
 		return nil, nil, nil
-	case armed.Boot != boot:
+	case rebooted:
 		// Its own guardian is gone: there is none to end.
 		impatient.Guardian = nil
 		rec, left, err = impatient.RevertAtBoot(ctx)
@@ -200,6 +200,16 @@ func (e *Engine) RevertLate(ctx context.Context) (rec *state.Record, left []stri
 		return nil, nil, nil // somebody is at it
 	}
 	return rec, left, err
+}
+
+// Rebooted reports whether an apply is armed that another boot of the host has made.
+func (e *Engine) Rebooted() (bool, error) {
+	armed, err := e.State.Armed()
+	if armed == nil || err != nil {
+		return false, err
+	}
+	boot, err := e.bootID()
+	return armed.Boot != boot, err
 }
 
 func (e *Engine) bootID() (string, error) {

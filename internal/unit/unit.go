@@ -57,10 +57,6 @@ func (m *Manager) StartTransient(ctx context.Context, s Service) error {
 }
 
 func (s Service) properties() []systemd.Property {
-	return append(s.common(), property("Type", "notify"), property("KillMode", "process"))
-}
-
-func (s Service) common() []systemd.Property {
 	args := []string{s.Args[0]}
 	for _, a := range s.Args[1:] {
 		// systemd puts variables of the environment into arguments.
@@ -69,8 +65,10 @@ func (s Service) common() []systemd.Property {
 	return []systemd.Property{
 		systemd.PropDescription(s.Description),
 		systemd.PropExecStart(args, true),
+		property("Type", "notify"),
 		property("Environment", s.Env),
 		property("SyslogIdentifier", s.Identifier),
+		property("KillMode", "process"),
 		collected,
 	}
 }
@@ -85,18 +83,17 @@ type monotonic struct {
 	Time uint64
 }
 
-// StartTimer starts a timer that starts a service once, after so long; both are gone
-// afterwards. A service that fails is started again.
-func (m *Manager) StartTimer(ctx context.Context, timer string, s Service, after time.Duration) error {
-	service := append(s.common(), property("Type", "exec"), property("Restart", "on-failure"), property("RestartUSec", uint64(1e6)))
+// StartTimer starts a timer that has no file, and that starts the service of its name once,
+// after so long. It is gone then.
+func (m *Manager) StartTimer(ctx context.Context, timer, description string, after time.Duration) error {
 	return m.job(ctx, "starting "+timer, func(result chan<- string) error {
-		_, err := m.conn.StartTransientUnitAux(ctx, timer, "fail", []systemd.Property{
-			systemd.PropDescription(s.Description),
+		_, err := m.conn.StartTransientUnitContext(ctx, timer, "fail", []systemd.Property{
+			systemd.PropDescription(description),
 			property("TimersMonotonic", []monotonic{{"OnActiveSec", uint64(after.Microseconds())}}),
 			property("AccuracyUSec", uint64(100e3)),
 			property("RemainAfterElapse", false),
 			collected,
-		}, []systemd.PropertyCollection{{Name: s.Name, Properties: service}}, result)
+		}, result)
 		return err
 	})
 }

@@ -217,11 +217,11 @@ func TestStartTransient(t *testing.T) {
 	}
 	want := `Description="WireGuard interface w-g of vpnctl"
 ExecStart=[["/usr/sbin/vp$nctl", ["/usr/sbin/vp$nctl", "wireguard-userspace", "$$x$${y}"], true]]
+Type="notify"
 Environment=["PATH=/bin"]
 SyslogIdentifier="vpnctl"
-CollectMode="inactive-or-failed"
-Type="notify"
 KillMode="process"
+CollectMode="inactive-or-failed"
 `
 	f.mu.Lock()
 	if diff := cmp.Diff(want, f.units[service.Name]); diff != "" {
@@ -244,23 +244,14 @@ KillMode="process"
 
 func TestStartTimer(t *testing.T) {
 	f, m := startFake(t)
-	if err := m.StartTimer(t.Context(), "w.timer", service, 90*time.Second); err != nil {
+	if err := m.StartTimer(t.Context(), "w.timer", "goes back", 90*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	want := `Description="WireGuard interface w-g of vpnctl"
+	want := `Description="goes back"
 TimersMonotonic=@a(st) [["OnActiveSec", 90000000]]
 AccuracyUSec=@t 100000
 RemainAfterElapse=false
 CollectMode="inactive-or-failed"
-[` + service.Name + `]
-Description="WireGuard interface w-g of vpnctl"
-ExecStart=[["/usr/sbin/vp$nctl", ["/usr/sbin/vp$nctl", "wireguard-userspace", "$$x$${y}"], true]]
-Environment=["PATH=/bin"]
-SyslogIdentifier="vpnctl"
-CollectMode="inactive-or-failed"
-Type="exec"
-Restart="on-failure"
-RestartUSec=@t 1000000
 `
 	f.mu.Lock()
 	defer f.mu.Unlock()
