@@ -80,8 +80,10 @@ names another. --allow-lockout goes on all the same.
 
 With --confirm the host goes back by itself after the time given, unless ` + "`vpnctl confirm`" + `
 comes first: also when this process, the terminal and the connection are gone by then,
-and when the host reboots meanwhile. --probe waits, and confirms by itself.`,
-		Example: "  vpnctl apply site.yaml\n  vpnctl apply --dry-run site.yaml",
+and when the host reboots meanwhile. With --probe, which alone means --confirm 60s, apply
+waits: once all probes have held for ten seconds it confirms by itself, and where the
+time ends without, it goes back and exits with 4.`,
+		Example: "  vpnctl apply site.yaml\n  vpnctl apply --dry-run site.yaml\n  vpnctl apply --confirm 2m --probe ping:10.0.0.2 site.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := g.open(cmd.Context())

@@ -18,8 +18,9 @@ func (g *globals) watchCommand() *cobra.Command {
 		Use:   watch.Command,
 		Short: "Stay in the foreground and do what daemons leave undone",
 		Long: `Watch looks endpoints up again whose peers are silent, puts the guards against clear
-text back when somebody flushed them, brings up the tunnels that charon gave up, and
-tries again what a boot had to leave out.
+text back when somebody flushed them, brings up the tunnels that charon gave up,
+tries again what a boot had to leave out, and goes back where an apply with --confirm was
+not confirmed and nobody else has done so.
 What it does, it says in the system's log as vpnctl.
 
 Apply starts it by itself where the topology needs it, so that nobody has to call it

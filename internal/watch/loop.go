@@ -26,6 +26,8 @@ type Loop struct {
 	// Due goes back where an armed apply's time is over, and says whether it did; nil is
 	// nobody. Its own guardian does so first, where that lives.
 	Due func(ctx context.Context) (bool, error)
+
+	told string // why going back failed, so that it is told once
 }
 
 // Pace is how patiently a Loop works. Fields that are zero get what is due.
@@ -122,9 +124,11 @@ func (l *Loop) goBack(ctx context.Context) {
 		return
 	}
 	switch done, err := l.Due(ctx); {
-	case err != nil:
-		l.Log.Errorf("watch: going back: %v", err)
+	case err != nil && err.Error() != l.told:
+		l.told = err.Error()
+		l.Log.Errorf("watch: going back: %v; trying again", err)
 	case done:
+		l.told = ""
 		l.Log.Warnf("went back to what was applied before: it was not confirmed in time")
 	}
 }

@@ -251,3 +251,35 @@ func TestLoopChange(t *testing.T) {
 }
 
 var errFault = errors.New("injected fault")
+
+// TestLoopGoesBack has an armed apply whose guardian has died, and a way back that is
+// barred for a while.
+func TestLoopGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tmp := t.TempDir()
+		var log buffer
+		asked := 0
+		loop := &watch.Loop{
+			State: &state.Dir{Path: filepath.Join(tmp, "state"), Files: host.Disk{}}, Log: eventlog.New(&log),
+			Open: func() (*engine.Engine, error) {
+				return &engine.Engine{State: &state.Dir{Path: filepath.Join(tmp, "state"), Files: host.Disk{}}, Vault: vault.Ephemeral()}, nil
+			},
+			Due: func(context.Context) (bool, error) {
+				if asked++; asked > 3 && asked < 7 {
+					return false, errors.New("barred")
+				}
+				return asked == 7, nil
+			},
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wait sync.WaitGroup
+		wait.Go(func() { loop.Run(ctx) })
+		pass(time.Minute)
+		cancel()
+		wait.Wait()
+		want := []string{"watch: going back: barred; trying again", "went back to what was applied before: it was not confirmed in time"}
+		if diff := cmp.Diff(want, log.lines()); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
