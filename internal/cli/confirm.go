@@ -176,7 +176,7 @@ func (g *globals) guard(ctx context.Context, log *eventlog.Log) error {
 		// What was there before may include units that this boot has not started.
 		return errors.Join(g.boot(ctx, false), w.Guardian.Disarm(ctx))
 	}
-	if err := ready(false); err != nil {
+	if _, err := ready(false); err != nil {
 		return err
 	}
 	for {
