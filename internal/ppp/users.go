@@ -141,7 +141,14 @@ type ending struct {
 }
 
 // endings are the sessions of users who are gone, or have another address now.
+//
+// None is looked for behind an apply, which is when what was applied is the very state that
+// is wanted: who was about to log in while his line went is up a moment later, and no
+// reason to undo everything. The next plan has him.
 func (d *differ) endings() []ending {
+	if d.in.Applied == d.in.Want {
+		return nil
+	}
 	var out []ending
 	newest := map[string]*Session{}
 	for i := range d.sessions {

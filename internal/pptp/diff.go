@@ -2,6 +2,8 @@ package pptp
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -44,6 +46,8 @@ type differ struct {
 	// the files are those from before.
 	first []backend.Step
 	steps []backend.Step
+	// last are the ends of users' sessions, behind everything that may fail.
+	last []backend.Step
 }
 
 func (d *differ) add(phase backend.Phase, op backend.Op, changes ...backend.Change) {
@@ -71,7 +75,7 @@ func (d *differ) plan(ctx context.Context) ([]backend.Step, error) {
 			return nil, err
 		}
 	}
-	return append(d.first, d.steps...), nil
+	return slices.Concat(d.first, d.steps, d.last), nil
 }
 
 func (d *differ) files() error {
@@ -123,6 +127,8 @@ func (d *differ) server() {
 	}
 	if before == nil {
 		d.steps = append(d.steps, backend.Remember(backend.PhaseMemory, serverKey, nil, &have))
+	} else {
+		d.endSessions() // of one of another name
 	}
 	goal := &server{Ours: true, Running: true, Unit: have.Unit, Enabled: have.Unit}
 	if d.in.Options.Boot && goal.Unit {
@@ -183,8 +189,7 @@ func (d *differ) serverChange(have, goal *server) backend.Change {
 // brief is a digest as plans show it.
 func brief(digest string) string { return "sha256 " + digest[:12] }
 
-// removeServer plans the end of ours, and the start of the one from before. The sessions
-// are ended by who knows their users, at the very end.
+// removeServer plans the end of ours, and the start of the one from before.
 func (d *differ) removeServer(have, before *server) {
 	stopped := &server{Unit: have.Unit, Enabled: before.Enabled && have.Unit}
 	c := backend.Change{Action: backend.Delete, Object: daemonObject}
@@ -204,7 +209,32 @@ func (d *differ) removeServer(have, before *server) {
 		before.Unit = before.Unit && have.Unit
 		d.add(backend.PhaseSession, backend.Op{Kind: opServer, To: before})
 	}
-	d.steps = append(d.steps, backend.Remember(backend.PhaseForget, serverKey, before, nil))
+	d.endSessions()
+	// Behind that, which has to be done by the next apply where this one is cut off.
+	d.last = append(d.last, backend.Remember(backend.PhaseSession, serverKey, before, nil))
+}
+
+// endSessions plans the end of all sessions of servers that are wanted no more: those that
+// pptpd has begun outlive it.
+func (d *differ) endSessions() {
+	for _, name := range d.h.servers() {
+		if d.w.server != nil && d.w.server.Name == name {
+			continue
+		}
+		c := backend.Change{Action: backend.Delete, Object: tunnel(name).Object()}
+		for i := range d.h.sessions {
+			if s := &d.h.sessions[i]; !s.Link && s.Protocol == desired.PPTP && s.Name == name {
+				c.Impact.Sessions = append(c.Impact.Sessions, row(s, s.Remote))
+			}
+		}
+		c.Impact.Level, c.Impact.What = backend.Disrupt, fmt.Sprintf("ends %d sessions", len(c.Impact.Sessions))
+		if len(c.Impact.Sessions) == 1 {
+			c.Impact.What = "ends 1 session"
+		}
+		d.last = append(d.last, backend.Step{
+			Phase: backend.PhaseSession, Changes: []backend.Change{c}, Op: backend.Op{Kind: opEnd, From: &ended{Server: name}},
+		})
+	}
 }
 
 // link plans one link.
@@ -279,11 +309,19 @@ func (d *differ) session(name string) *ppp.Session {
 }
 
 func cost(what string, s *ppp.Session) backend.Impact {
-	row := backend.Session{Protocol: backend.PPTP, Name: s.Name, User: s.User}
-	if s.Local.IsValid() {
-		row.Address = s.Local.String()
+	return backend.Impact{Level: backend.Disrupt, What: what, Sessions: []backend.Session{row(s, s.Local)}}
+}
+
+// row is a session as plans name it, by the address that the client has.
+func row(s *ppp.Session, client netip.Addr) backend.Session {
+	out := backend.Session{Protocol: backend.PPTP, Name: s.Name, User: s.User}
+	if client.IsValid() {
+		out.Address = client.String()
 	}
-	return backend.Impact{Level: backend.Disrupt, What: what, Sessions: []backend.Session{row}}
+	if s.User == "" {
+		out.Peer = s.Outer
+	}
+	return out
 }
 
 // removeLink plans the end of a link that is wanted no more.

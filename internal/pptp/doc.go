@@ -11,7 +11,7 @@
 // any time, apply, watch) starts `vpnctl pptp-server`, which leaves those out of the pool
 // and becomes pptpd. /etc/pptpd.conf always has the whole pool, the parent reads LoadedPath.
 // Where nothing is left of its pool while the old sessions have made room, watch starts it
-// once more.
+// once more. What does cost sessions is the end of the server: all of its own are ended.
 //
 // A link is one process, `vpnctl pptp-link NAME`, by a unit of its own where systemd runs.
 // It runs one pppd after the other, so that each reads the options of now, waits longer and

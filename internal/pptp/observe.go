@@ -130,6 +130,18 @@ func offered(args []string) []netip.Addr {
 	return nil
 }
 
+// servers are those of vpnctl's that have begun sessions which are there still, by name.
+func (h *observed) servers() []string {
+	var out []string
+	for i := range h.processes {
+		if name := h.processes[i].serves(); name != "" {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // linkState is what there is of a link.
 type linkState struct {
 	enabled bool

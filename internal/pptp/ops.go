@@ -274,6 +274,32 @@ func (b *Backend) applyRedial(ctx context.Context, _, to *link) error {
 	return nil
 }
 
+// ended is the end of all sessions of a server.
+type ended struct {
+	Server string `json:"server"`
+}
+
+// applyEnd ends sessions, also those that are not up yet. It has no inverse: who was logged
+// in has to dial again.
+func (b *Backend) applyEnd(ctx context.Context, from, to *ended) error {
+	if from == nil || to != nil {
+		return nil
+	}
+	all, err := b.Processes.List()
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if all[i].serves() != from.Server {
+			continue
+		}
+		if err := b.Sessions.End(ctx, ppp.Session{PID: all[i].PID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // reloading lets systemd read its files; there is nothing to it.
 type reloading struct{}
 

@@ -80,6 +80,23 @@ func TestPlans(t *testing.T) {
 				"plan: 0 to create, 1 to update, 2 to delete; 0 disruptive\n",
 		},
 		{
+			"sessions of a server that goes", false, func(r *rig) {
+				r.apply(small)
+				r.w.Login("pptp/legacy", "user1", "192.168.131.100")
+				r.w.Login("", "theirs", "10.0.0.7")
+				r.w.Negotiate("pptp/legacy", "192.168.131.101")
+			}, none,
+			"- daemon/pptpd\n- file" + conf + "\n- pptp/legacy\n    ! ends 1 session (user1 192.168.131.100)\n" +
+				"plan: 0 to create, 0 to update, 3 to delete; 1 disruptive\n",
+		},
+		{
+			"sessions of another name", false, func(r *rig) {
+				r.apply(small)
+				r.w.Login("pptp/older", "user1", "192.168.131.100")
+			}, small,
+			"- pptp/older\n    ! ends 1 session (user1 192.168.131.100)\nplan: 0 to create, 0 to update, 1 to delete; 1 disruptive\n",
+		},
+		{
 			"link", false, nil, linked(nil),
 			"+ daemon/vpnctl-pptp-home\n    started_by: vpnctl\nplan: 1 to create, 0 to update, 0 to delete; 0 disruptive\n",
 		},
@@ -111,6 +128,9 @@ func TestPlans(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.text, r.apply(tt.want)); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+			if tt.want == none && strings.Contains(r.w.String(), "options.vpnctl") {
+				t.Errorf("left:\n%s", r.w)
 			}
 		})
 	}
@@ -343,7 +363,15 @@ func TestWalk(t *testing.T) {
 				r.w.Logout(address)
 				delete(users, address)
 			}
-			r.apply(states[d.IntN(len(states))])
+			served := strings.Contains(r.w.String(), "file /etc/ppp/options.vpnctl") && r.memory["pptp/server"] != nil
+			to := states[d.IntN(len(states))]
+			if r.apply(to); served && len(to.PPP.Servers) == 0 {
+				// Those of a server that is no more, and nobody else.
+				clear(users)
+				if strings.Contains(r.w.String(), "options.vpnctl-pptp-legacy") {
+					t.Fatalf("seed %d: sessions of no server:\n%s", seed, r.w)
+				}
+			}
 			for address := range users {
 				if !strings.Contains(r.w.String(), "session of user1 at "+address+"\n") {
 					t.Fatalf("seed %d: the session at %s has ended:\n%s", seed, address, r.w)

@@ -148,6 +148,7 @@ const (
 	opServer = "pptp.server"
 	opLink   = "pptp.link"
 	opRedial = "pptp.redial"
+	opEnd    = "pptp.end"
 	opReload = "pptp.reload"
 )
 
@@ -157,6 +158,7 @@ func (b *Backend) Handlers() map[string]backend.Handler {
 		opServer: backend.Handle(b.applyServer),
 		opLink:   backend.Handle(b.applyLink),
 		opRedial: backend.Handle(b.applyRedial),
+		opEnd:    backend.Handle(b.applyEnd),
 		opReload: backend.Handle(b.applyReload),
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/host"
+	"github.com/vpnctl/vpnctl/internal/ppp"
 )
 
 // The hidden subcommands by which a process of vpnctl becomes pptpd, and dials a link.
@@ -58,6 +59,19 @@ func (p *Process) runs(command string, args ...string) bool {
 func (p *Process) dials(peer string) bool {
 	i := slices.Index(p.Args, "call")
 	return p.Name == pppd && i >= 0 && i+1 < len(p.Args) && p.Args[i+1] == peer
+}
+
+// serves is the server of vpnctl's whose client a pppd serves, "" for none.
+func (p *Process) serves() string {
+	i := slices.Index(p.Args, "file")
+	if p.Name != pppd || i < 0 || i+1 >= len(p.Args) {
+		return ""
+	}
+	name, ok := strings.CutPrefix(p.Args[i+1], ppp.OptionsPath(tunnel("")))
+	if !ok {
+		return ""
+	}
+	return name
 }
 
 // processes are those of the real host.

@@ -68,7 +68,11 @@ func TestServiceOnMachine(t *testing.T) {
 	if got := m.property("KillMode") + m.property("ExecStart"); !strings.Contains(got, "control-group") || strings.Contains(got, "vpnctl") {
 		t.Errorf("given back, the unit has %s", got)
 	}
-	m.up(2, "192.168.131.100") // whose end is another backend's matter
+	// Ours have ended with our server, and nobody else's.
+	m.up(1, "192.168.1.1")
+	if out := m.out("ip", "-n", "c2", "link", "show", "ppp102"); !strings.Contains(out, "does not exist") {
+		t.Errorf("the second client still has %s", out)
+	}
 	m.run("systemctl", "stop", "pptpd.service")
 }
 

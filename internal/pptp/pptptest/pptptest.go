@@ -94,18 +94,22 @@ func (w *World) Reboot() {
 	}
 }
 
-// Login is a user's session with the server that runs, at an address, as pptpd and pppd
-// have it.
+// Login is a user's session at an address, with a server of vpnctl's, or with somebody else's
+// for "".
 func (w *World) Login(object, user, address string) {
-	pid := w.begin("pppd", "/usr/sbin/pppd", "local", "192.168.0.1:"+address)
+	pid := w.Negotiate(object, address)
 	_, name, _ := strings.Cut(object, "/")
 	w.PPP.Begin(ppp.Session{Protocol: desired.PPTP, Name: name, User: user, PID: pid,
 		Local: netip.MustParseAddr("192.168.0.1"), Remote: netip.MustParseAddr(address)})
 }
 
-// Negotiate is a login that is not done yet.
-func (w *World) Negotiate(address string) {
-	w.begin("pppd", "/usr/sbin/pppd", "local", "192.168.0.1:"+address)
+// Negotiate is a login that is not done yet; it returns the number of its pppd.
+func (w *World) Negotiate(object, address string) (pid int) {
+	options := "/etc/ppp/pptpd-options"
+	if _, name, ours := strings.Cut(object, "/"); ours {
+		options = "/etc/ppp/options.vpnctl-pptp-" + name
+	}
+	return w.begin("pppd", "/usr/sbin/pppd", "local", "file", options, "192.168.0.1:"+address)
 }
 
 // Logout ends the sessions at an address.
