@@ -96,12 +96,18 @@ func transitions(t *testing.T) map[string]transition {
 	)
 	other := strings.NewReplacer("0.0.0.0/0", "10.0.0.0/8", "10.0.0.53", "10.0.0.54", "[10.14.0.0/24]", "[10.15.0.0/24]", "netns: blue", "netns: red",
 		"user: alice", "user: alice, use_dns: true")
+	dialIn, legacy := example(t, "l2tp-ipsec.yaml"), example(t, "pptp.yaml")
+	users := strings.NewReplacer(`user1: {password: {value: "123456"}}`, `user1: {password: {value: "another"}}`,
+		"192.168.130.50", "192.168.130.51", "192.168.150.100", "192.168.150.101", "[10.20.0.0/24]", "[10.21.0.0/24]",
+		"192.168.140.100-192.168.140.200", "192.168.140.100-192.168.140.190", "130.100-192.168.130.200", "130.100-192.168.130.190")
 	out := map[string]transition{}
 	for _, pair := range []struct{ name, node, from, to string }{
 		{"nat", "linux1", exampleNAT, otherNAT}, {"nat", "linux2", exampleNAT, otherNAT},
 		{"hub", "hub", exampleHub, otherHub}, {"hub", "east", exampleHub, otherHub}, {"hub", "west", exampleHub, otherHub},
 		{"tunnel", "gw-a", tunnel, connection.Replace(tunnel)}, {"tunnel", "gw-b", tunnel, connection.Replace(tunnel)},
 		{"AH", "server-b", transport, connection.Replace(transport)}, {"windows", "linux-a", windows, connection.Replace(windows)},
+		{"L2TP", "vpn", dialIn, users.Replace(dialIn)}, {"L2TP", "branch", dialIn, users.Replace(dialIn)},
+		{"PPTP", "vpn", legacy, users.Replace(legacy)}, {"PPTP", "branch", legacy, users.Replace(legacy)},
 		{"rich", "n1", rich(), other.Replace(rich())}, {"rich idle", "n1", rich(), other.Replace(rich())},
 	} {
 		from, to := tmp(t, "site.yaml", pair.from), tmp(t, "site.yaml", pair.to)
@@ -124,6 +130,9 @@ func (tr transition) machine(t *testing.T) *machine {
 	if tr.host == "linux2" {
 		m.link("ens224", "10.13.0.201/16")
 	}
+	// What the packages bring, and a run of vpnctl.
+	m.files.Put("/etc/ppp/options", "auth\n", 0o644)
+	m.files.Put("/run/vpnctl/lock", "", 0o600)
 	if tr.idle {
 		m.charon.Kill()
 	}

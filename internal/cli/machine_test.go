@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,9 @@ import (
 	"github.com/vpnctl/vpnctl/internal/nat/nattest"
 	"github.com/vpnctl/vpnctl/internal/node"
 	"github.com/vpnctl/vpnctl/internal/ppp"
+	"github.com/vpnctl/vpnctl/internal/ppp/ppptest"
+	"github.com/vpnctl/vpnctl/internal/pptp"
+	"github.com/vpnctl/vpnctl/internal/pptp/pptptest"
 	"github.com/vpnctl/vpnctl/internal/probe"
 	"github.com/vpnctl/vpnctl/internal/reason"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
@@ -52,10 +56,14 @@ type machine struct {
 	files  *hosttest.Files
 	charon *charontest.Charon
 	links  *charontest.Network // as IPsec sees them
-	l2tp   *l2tptest.Host
+	// What carries PPP, with the sessions and routes of all of it.
+	l2tp     *l2tptest.Host
+	pptp     *pptptest.World
+	sessions *ppptest.Fake
+	modules  *ppptest.Modules
+	routes   *ppptest.Network
 
-	boots int  // how often it was started
-	dials bool // has pppd, and so L2TP
+	boots int // how often it was started
 
 	guards bool            // the guardian of an armed apply waits
 	hooked map[string]bool // what hooks have done and not ended
@@ -101,22 +109,24 @@ func memoryDir(t testing.TB) string {
 func newMachine(name, dir string) *machine {
 	m := &machine{
 		wg: wireguardtest.New(), nat: nattest.New(nat.NFT), sysctl: hosttest.NewSysctl("eth0"), files: &hosttest.Files{},
-		charon: charontest.New(), links: &charontest.Network{}, l2tp: l2tptest.New(),
+		charon: charontest.New(), links: &charontest.Network{},
+		l2tp: l2tptest.New(), pptp: pptptest.New(), sessions: &ppptest.Fake{}, modules: ppptest.NewModules(), routes: &ppptest.Network{},
 		hooked: map[string]bool{}, name: name, state: filepath.Join(dir, "state"), run: filepath.Join(dir, "run"), env: map[string]string{},
 	}
 	m.nat.Do(nat.IPv4, nat.NFT, "filter", ":FORWARD DROP [0:0]", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT")
 	m.nat.Do(nat.IPv4, nat.NFT, "nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
-	m.charon.Files, m.l2tp.Files, m.l2tp.Alone = m.files, m.files, true
+	m.charon.Files, m.l2tp.Alone = m.files, true
 	m.files.Put("/etc/sysctl.d/10-owner.conf", "net.ipv4.ip_forward = 0\n", 0o644)
 	m.wg.Fault, m.nat.Fault, m.sysctl.Fault, m.files.Fault = m.write, m.write, m.write, m.write
-	m.charon.Fault, m.links.Fault, m.l2tp.Fault = m.ask, m.write, m.write
+	m.charon.Fault, m.links.Fault = m.ask, m.write
 	m.wg.HookFault = m.hook
+	m.l2tp.Files, m.l2tp.Sessions, m.pptp.Files, m.pptp.PPP = m.files, m.sessions, m.files, m.sessions
+	m.l2tp.Fault, m.pptp.Fault, m.sessions.Fault, m.modules.Fault, m.routes.Fault = m.write, m.write, m.write, m.write, m.write
 	return m
 }
 
 // pppd installs pppd, whose secrets have a line of the owner's.
 func (m *machine) pppd() {
-	m.dials = true
 	m.files.Put("/etc/ppp/chap-secrets", "# Secrets for authentication using CHAP\nmine * secret *\n", 0o600)
 	m.files.Put("/etc/ppp/ip-up", "#!/bin/sh\n", 0o755)
 	m.files.PutType("/dev/ppp", fs.ModeDevice|fs.ModeCharDevice)
@@ -226,13 +236,6 @@ func (m *machine) repair() int {
 	return m.writes
 }
 
-// allModules is a kernel that has everything built in.
-type allModules struct{}
-
-func (allModules) Loaded(context.Context, string) (bool, error)    { return true, nil }
-func (allModules) Available(context.Context, string) (bool, error) { return true, nil }
-func (allModules) Load(context.Context, string) error              { return nil }
-
 // noRoutes is a host that takes no router advertisements.
 type noRoutes struct{}
 
@@ -250,17 +253,18 @@ func (m *machine) backends(v *vault.Vault) []backend.Backend {
 			Network: func() (ipsec.Network, error) { return m.links, nil }, Kernel: &charontest.Kernel{},
 			Reasons: reason.Open(filepath.Join(m.run, "reasons")), Now: func() time.Time { return m.wg.Time },
 		}),
+		ppp.New(ppp.Config{
+			Files: m.files, Secrets: v, Sessions: m.sessions, Modules: m.modules, Now: func() time.Time { return m.wg.Time },
+			Network:   func() (ppp.Network, error) { return m.routes, nil },
+			Installed: func(string) bool { return true }, Device: func() bool { return true },
+		}),
+		l2tp.New(m.l2tp.Config()),
+		pptp.New(pptp.Config{
+			Files: m.files, Sessions: m.pptp.Sessions(), Processes: m.pptp, Units: m.pptp.Units, Booted: func() bool { return false },
+			Exe: func() (string, error) { return "/usr/sbin/vpnctl", nil }, Installed: func(string) bool { return true },
+			Reasons: reason.Open(filepath.Join(m.run, "reasons")),
+		}),
 		nat.New(m.nat.Config()),
-	}
-	if m.dials {
-		all = append(all,
-			ppp.New(ppp.Config{
-				Files: m.files, Secrets: v, Sessions: m.l2tp.Sessions, Modules: allModules{},
-				Network:   func() (ppp.Network, error) { return m.links, nil },
-				Installed: func(string) bool { return true }, Now: func() time.Time { return m.wg.Time },
-			}),
-			l2tp.New(m.l2tp.Config()),
-		)
 	}
 	if m.mutate != nil {
 		for i := range all {
@@ -354,9 +358,19 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 	return code
 }
 
+// pidOf finds what a session shows of its process.
+var pidOf = regexp.MustCompile(` pid=\d+`)
+
 // String is the whole machine in the syntax of the tools that show it.
 func (m *machine) String() string {
-	text := fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s", m.wg, m.nat, m.sysctl, m.files)
+	files := m.files.String()
+	text := fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s", m.wg, m.nat, m.sysctl, files)
+	// The world of PPTP shows the files, too. A session that undo brings back has another
+	// process.
+	ppp := strings.ReplaceAll(m.pptp.String(), files, "") + pidOf.ReplaceAllString(m.sessions.String(), "") + m.routes.String()
+	if strings.TrimSpace(ppp) != "" {
+		text += "# ps, ip\n" + ppp
+	}
 	if ipsec := m.charon.String() + m.links.String(); ipsec != "" {
 		text += "# swanctl, ip\n" + ipsec
 	}

@@ -91,7 +91,15 @@ func (tr transition) seen(t *testing.T, kind string) bool {
 // noInverse are the operations whose undo has nothing to do.
 var noInverse = map[string]string{
 	"ipsec.initiate": "the SAs that it brings up go with what was loaded for them",
+	"ppp.modules":    "modules stay loaded: nobody can tell who uses them by then",
 	"nat.flush":      "what conntrack has forgotten, traffic brings again",
+}
+
+// elsewhere are the operations that take live sessions, foreign daemons or systemd, which
+// these transitions do not have: the walks of their own packages have them.
+var elsewhere = map[string]bool{
+	"l2tp.back": true, "l2tp.reload": true, "l2tp.restart": true, "ppp.end": true, "ppp.routes": true,
+	"pptp.end": true, "pptp.redial": true, "pptp.reload": true,
 }
 
 // TestMutations breaks the undo of each kind of operation in turn: the walk over all faults
@@ -110,7 +118,7 @@ func TestMutations(t *testing.T) {
 		}
 	}
 	for kind := range newMachine("linux1", memoryDir(t)).kinds() {
-		if users[kind] == nil {
+		if users[kind] == nil && !elsewhere[kind] {
 			t.Errorf("%s: no transition has it", kind)
 		}
 	}

@@ -129,7 +129,7 @@ func (s *stage) cmdReboot(_ *testscript.TestScript, _ []string) error {
 	delete(s.machines, old.name)
 	s.node(old.name)
 	s.files, s.env, s.boots = old.files, old.env, old.boots+1
-	s.files.Fault, s.charon.Files = s.write, s.files
+	s.files.Fault, s.charon.Files, s.l2tp.Files, s.pptp.Files = s.write, s.files, s.files, s.files
 	return os.RemoveAll(s.run)
 }
 

@@ -3,8 +3,6 @@ package ppp
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
@@ -22,7 +20,7 @@ func (b *Backend) Check(ctx context.Context, in backend.Input) error {
 	if !b.Installed(program) {
 		errs = append(errs, backend.Refuse("ppp", "apt-get install ppp", "pppd is not installed"))
 	}
-	errs = append(errs, b.checkDevice(in), b.checkHooks(in), b.checkRoutes(in), b.plain().Check(in, plainFiles(in.Want)))
+	errs = append(errs, b.checkDevice(ctx, in), b.checkHooks(in), b.checkRoutes(in), b.plain().Check(in, plainFiles(in.Want)))
 	for _, path := range []string{chapSecrets, papSecrets} {
 		errs = append(errs, b.checkSecrets(path))
 	}
@@ -53,16 +51,12 @@ func (b *Backend) checkModules(ctx context.Context, in backend.Input) error {
 }
 
 // checkDevice looks for the device, which a module that is still to be loaded brings along.
-func (b *Backend) checkDevice(in backend.Input) error {
-	_, err := b.Files.Type(device)
-	if err == nil {
+func (b *Backend) checkDevice(ctx context.Context, in backend.Input) error {
+	if b.Device() {
 		return nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("looking at %s: %w", device, err)
-	}
 	if slices.Contains(in.Want.Modules, "ppp_generic") {
-		loaded, err := b.Modules.Loaded(context.Background(), "ppp_generic")
+		loaded, err := b.Modules.Loaded(ctx, "ppp_generic")
 		if err != nil || !loaded {
 			return err
 		}
@@ -70,11 +64,8 @@ func (b *Backend) checkDevice(in backend.Input) error {
 	return backend.Refuse("ppp", "mknod -m 600 /dev/ppp c 108 0; in a container its host must allow that", "%s is missing", device)
 }
 
-// The scripts of pppd's package that call the hooks, and what can keep one from doing so.
-const (
-	upScript = folder + "/ip-up"
-	override = folder + "/ip-up.local"
-)
+// override is what the package's script runs in place of the hooks, where it is there.
+const override = folder + "/ip-up.local"
 
 // checkHooks refuses links whose routes nobody would make.
 func (b *Backend) checkHooks(in backend.Input) error {
@@ -82,9 +73,6 @@ func (b *Backend) checkHooks(in backend.Input) error {
 		return nil
 	}
 	object := in.Want.PPP.Links[0].Object()
-	if _, err := b.Files.Type(upScript); errors.Is(err, fs.ErrNotExist) {
-		return backend.Refuse(object, "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss ppp", "%s is missing", upScript)
-	}
 	if f, err := b.Files.Read(override); err == nil && f.Mode&0o111 != 0 {
 		return backend.Refuse(object, "let it call run-parts "+folder+"/ip-up.d from another name",
 			"%s keeps pppd from calling what is in ip-up.d", override)

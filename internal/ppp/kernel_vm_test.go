@@ -107,6 +107,15 @@ func (s *station) session(user string) ppp.Session {
 	return found
 }
 
+// recorded awaits that the hook has told of a session.
+func (s *station) recorded(o ppp.Session) {
+	s.t.Helper()
+	s.Eventually(20*time.Second, func() error {
+		_, err := s.Try("test", "-f", ppp.RecordFolder+"/"+o.Interface)
+		return err
+	})
+}
+
 func (s *station) log() string {
 	out, _ := s.Try("sh", "-c", "tail -n 40 /tmp/192*.log; ls -l /run/*.pid /run/vpnctl/sessions; cat /run/vpnctl/sessions/*")
 	return out
@@ -179,13 +188,16 @@ func TestSessionsOnTheKernel(t *testing.T) {
 	if out := s.Run("ip", "link", "show", got.Interface); !strings.Contains(out, "mtu 1400") {
 		t.Errorf("link is %s", out)
 	}
+	s.recorded(got)
 	if mode := s.Run("stat", "-c", "%a %u", ppp.RecordFolder+"/"+got.Interface, ppp.RecordFolder); mode != "600 0\n700 0\n" {
 		t.Errorf("records have mode %s", mode)
 	}
 	fixed := s.dial(&server, login{user: "fixed", password: "two", address: "192.168.130.101"})
-	if got := s.session("fixed"); got.Remote.String() != "192.168.130.50" {
-		t.Errorf("session is %+v", got)
+	own := s.session("fixed")
+	if own.Remote.String() != "192.168.130.50" {
+		t.Errorf("session is %+v", own)
 	}
+	s.recorded(own)
 	// The newer login of a user ends the older, and that alone.
 	second := s.dial(&server, login{user: "pooled", password: "one", address: "192.168.130.102"})
 	s.Eventually(20*time.Second, func() error {

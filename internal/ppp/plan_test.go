@@ -11,7 +11,6 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
-	"github.com/vpnctl/vpnctl/internal/host/hosttest"
 	"github.com/vpnctl/vpnctl/internal/plan"
 	"github.com/vpnctl/vpnctl/internal/ppp"
 	"github.com/vpnctl/vpnctl/internal/ppp/ppptest"
@@ -231,7 +230,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{"fine", func(*rig, *desired.State) {}, ""},
 		{"no pppd", func(r *rig, _ *desired.State) { r.lacks = []string{"pppd"} }, "ppp: pppd is not installed; apt-get install ppp"},
-		{"no device", func(r *rig, _ *desired.State) { r.files = &hosttest.Files{} }, "ppp: /dev/ppp is missing; mknod"},
+		{"no device", func(r *rig, _ *desired.State) { r.lacks = []string{"/dev/ppp"} }, "ppp: /dev/ppp is missing; mknod"},
 		{"no module", func(r *rig, s *desired.State) {
 			s.Modules, r.modules.Absent = []string{"ppp_mppe"}, []string{"ppp_mppe"}
 		}, "module/ppp_mppe: the running kernel has no module ppp_mppe; use a kernel"},

@@ -2,6 +2,7 @@ package ppp
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
@@ -38,7 +39,9 @@ type Config struct {
 	Reasons func(name string) string
 	// Installed reports whether a program is there.
 	Installed func(program string) bool
-	Now       func() time.Time
+	// Device reports whether /dev/ppp is there.
+	Device func() bool
+	Now    func() time.Time
 }
 
 // Network is the rtnetlink of the host; see rtnl.Conn.
@@ -68,6 +71,9 @@ func New(c Config) *Backend {
 	}
 	if c.Installed == nil {
 		c.Installed = func(program string) bool { _, err := host.LookPath(program); return err == nil }
+	}
+	if c.Device == nil {
+		c.Device = func() bool { _, err := os.Stat(device); return err == nil }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -69,7 +69,7 @@ type rig struct {
 	sessions *ppptest.Fake
 	network  *ppptest.Network
 	modules  *ppptest.Modules
-	lacks    []string // programs
+	lacks    []string // programs, or the device
 	secrets  vault
 	memory   backend.Memory
 	applied  *desired.State
@@ -91,8 +91,6 @@ func newRig(t testing.TB) *rig {
 		secrets: vault{}, memory: backend.Memory{}, now: time.Date(2026, 11, 25, 4, 0, 0, 0, time.UTC),
 	}
 	r.files.Put("/etc/ppp/chap-secrets", foreignSecrets, 0o600)
-	r.files.Put("/etc/ppp/ip-up", "#!/bin/sh\n", 0o755)
-	r.files.Put("/dev/ppp", "", 0o600)
 	return r
 }
 
@@ -102,7 +100,7 @@ func (r *rig) backend() *ppp.Backend {
 		Network:   func() (ppp.Network, error) { return r.network, nil },
 		Installed: func(program string) bool { return !slices.Contains(r.lacks, program) },
 		Now:       func() time.Time { return r.now },
-		Reasons:   func(name string) string { return "" },
+		Device:    func() bool { return !slices.Contains(r.lacks, "/dev/ppp") },
 	})
 }
 

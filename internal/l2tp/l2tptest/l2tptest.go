@@ -126,9 +126,23 @@ func (h *Host) dial(s section) {
 	}
 	tunnel, _, _ := strings.Cut(strings.TrimPrefix(s.name, "vpnctl-"), "-")
 	session := h.Sessions.Begin(ppp.Session{
-		Protocol: desired.L2TP, Name: tunnel, Link: true, User: "us", Local: netip.MustParseAddr("192.168.77.7"),
+		Protocol: desired.L2TP, Name: tunnel, Link: true, User: h.userOf(s), Local: netip.MustParseAddr("192.168.77.7"),
 	})
 	h.on[session.PID] = s.name
+}
+
+// userOf is as whom a link dials, by the file that its pppd would read.
+func (h *Host) userOf(s section) string {
+	for _, o := range s.options {
+		path, ok := strings.CutPrefix(o, "pppoptfile = ")
+		if f, err := h.Files.Read(path); ok && err == nil {
+			if _, rest, ok := strings.Cut(string(f.Data), "\nuser \""); ok {
+				name, _, _ := strings.Cut(rest, "\"")
+				return name
+			}
+		}
+	}
+	return "us"
 }
 
 // Login begins a session of a user, on the server's section that is looked at first.
