@@ -180,8 +180,8 @@ var inner = regexp.MustCompile(`inet (\S+) peer`)
 
 // address is the one that it was given, "" for none.
 func (d *dialler) address() string {
-	// Without the interface there is none.
-	out, _ := d.Try("ip", "-o", "-4", "addr", "show", "dev", "ppp0")
+	// On whatever interface: the one of the session before may not be gone yet.
+	out := d.Run("ip", "-o", "-4", "addr", "show")
 	if m := inner.FindStringSubmatch(out); m != nil {
 		return m[1]
 	}
