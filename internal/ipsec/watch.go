@@ -181,15 +181,23 @@ func (w *watcher) due(sas []ikeSA, reasons map[reason.Key]reason.Reason) []*kept
 	now := w.Now()
 	var out []*keptUp
 	for _, k := range w.kept {
-		_, failed := reasons[reason.Key{Connection: k.Connection, Child: k.Child}]
-		if underWay(sas, k.child) || k.how == desired.InitiateNever && !failed {
-			k.since, k.pause = time.Time{}, 0
+		key := reason.Key{Connection: k.Connection, Child: k.Child}
+		if _, failed := reasons[key]; w.isUp(key) || k.how == desired.InitiateNever && !failed {
+			k.since, k.next, k.pause = time.Time{}, time.Time{}, 0
+			continue
+		}
+		if underWay(sas, k.child) {
+			k.since = time.Time{} // but it may fail, and then the pause still counts
 			continue
 		}
 		if k.since.IsZero() {
-			k.since, k.next = now, now
+			k.since = now
+			earliest := now
 			if k.how != desired.InitiateFirst {
-				k.next = now.Add(w.Pace.Second)
+				earliest = now.Add(w.Pace.Second)
+			}
+			if earliest.After(k.next) {
+				k.next = earliest
 			}
 		}
 		if now.Before(k.next) {
