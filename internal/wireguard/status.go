@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
@@ -48,9 +47,6 @@ func (b *Backend) row(i *desired.Interface, p *desired.Peer, have *observed, app
 	t.Backend = "kernel"
 	if have.Userspace {
 		t.Backend = "userspace"
-	}
-	if have.ListenPort != 0 {
-		t.Local = ":" + strconv.Itoa(have.ListenPort)
 	}
 	at, ok := have.peers[publicKey(p.PublicKey)]
 	switch {
