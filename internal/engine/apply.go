@@ -85,6 +85,7 @@ type transaction struct {
 	past     int           // the number in history, once it has one
 	patience time.Duration // with the undoing of one step; zero is without end
 	armed    *state.Armed  // nil for one that waits for no confirmation
+	told     map[string]bool
 }
 
 func (t *transaction) run(ctx context.Context) (plan.Result, error) {
@@ -188,13 +189,24 @@ func (t *transaction) step(ctx context.Context, s *backend.Step, e state.Entry) 
 	if err := t.journal.Begin(e); err != nil {
 		return err
 	}
-	for _, c := range s.Changes {
-		t.progress("%c %s", c.Action, c.Object)
-	}
+	t.tell(s.Changes)
 	if err := t.handlers[s.Op.Kind].Apply(ctx, s.Op.From, s.Op.To); err != nil {
 		return fmt.Errorf("applying %s: %w", nameOf(e), err)
 	}
 	return t.journal.Done()
+}
+
+// tell says once what becomes of an object, however many steps that takes.
+func (t *transaction) tell(changes []backend.Change) {
+	if t.told == nil {
+		t.told = map[string]bool{}
+	}
+	for _, c := range changes {
+		if line := fmt.Sprintf("%c %s", c.Action, c.Object); !t.told[line] {
+			t.told[line] = true
+			t.progress("%s", line)
+		}
+	}
 }
 
 // entryOf is a step as the journal holds it.

@@ -180,9 +180,7 @@ func (b *boot) do(ctx context.Context, s *bootStep) {
 	if b.depends(s) {
 		return
 	}
-	for _, c := range s.Changes {
-		b.progress("%c %s", c.Action, c.Object)
-	}
+	b.tell(s.Changes)
 	err := b.attempt(ctx, s)
 	if err == nil || ctx.Err() != nil {
 		return
