@@ -31,7 +31,7 @@ func (f *applyFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.maxImpact, "max-impact", "disrupt", "refuse a plan that costs more: none, reload or disrupt")
 	flags.BoolVar(&f.allowLockout, "allow-lockout", false, "go on even if that cuts off the connection by which you are here")
 	flags.StringVar(&f.mgmt, "mgmt", "", "where you are, if not where SSH says: an `ADDR` that must stay reachable")
-	flags.DurationVar(&f.confirm, "confirm", 0, "go back after so long unless `vpnctl confirm` comes first")
+	flags.DurationVar(&f.confirm, "confirm", 0, "go back after `DURATION` unless confirmed by vpnctl confirm")
 	flags.StringArrayVar(&f.probes, "probe", nil, "confirm by itself once `P` holds for ten seconds, else go back: ping:ADDR, tcp:ADDR:PORT, handshake:NAME or ssh; repeatable")
 	f.addPlanning(cmd)
 	words := []string{"none", "reload", "disrupt"}

@@ -102,6 +102,9 @@ func complaint(cmd *cobra.Command, err error) error {
 	if errors.As(err, &ours) {
 		return err
 	}
+	if cmd.Args != nil && strings.Contains(err.Error(), "arg(s)") {
+		return usagef("usage: %s; see `%s --help`", cmd.UseLine(), cmd.CommandPath())
+	}
 	said, near, found := strings.Cut(err.Error(), "\n\nDid you mean this?\n\t")
 	if found {
 		said += fmt.Sprintf(" (did you mean %s?)", strings.Join(strings.Fields(near), ", "))
