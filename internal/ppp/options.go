@@ -155,7 +155,7 @@ func RenderPeer(l *desired.PPPLink) []byte {
 	o.limit("idle", 0)
 	o.limit("maxconnect", 0)
 	if l.Protocol == desired.PPTP {
-		o.add("pty", quote("pptp "+l.Server+" --nolaunchpppd"))
+		o.add("pty", quote("pptp "+l.Server+" --nohostroute --nolaunchpppd"))
 	}
 	return o.b.Bytes()
 }
