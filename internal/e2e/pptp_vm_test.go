@@ -191,21 +191,21 @@ func (p *legacy) free(topology string) {
 	p.vpn.converged()
 }
 
-// TestPPTP is the example: clients that are configured by hand. Then users and pools change
-// under them.
+// TestPPTP is the example: clients that are configured by hand, and the branch. Then users
+// and pools change under them, the server restarts, and in the end all goes.
 func TestPPTP(t *testing.T) {
 	p := startLegacy(t)
+	before := map[*node]state{p.vpn: snapshot(p.vpn), p.branch: snapshot(p.branch)}
 	topology := example(t, "pptp.yaml")
 	p.apply(p.vpn, topology)
 	p.vpn.converged()
-	var two *lab.Process
+	var one, two *lab.Process
 	for _, step := range []struct {
 		name string
 		do   func(t *testing.T, p *legacy)
 	}{
 		{"two clients", func(t *testing.T, p *legacy) {
-			p.c1.dial("user1", "123456", "192.168.130.100")
-			two = p.c2.dial("user2", "123456", "192.168.150.100")
+			one, two = p.c1.dial("user1", "123456", "192.168.130.100"), p.c2.dial("user2", "123456", "192.168.150.100")
 			seen := p.out.Capture("any", "-X", "proto gre")
 			p.c1.Run("ip", "route", "add", "10.20.0.0/24", "dev", "ppp0")
 			p.c1.Ping("10.20.0.10", "-p", "4c45414b")
@@ -231,10 +231,47 @@ func TestPPTP(t *testing.T) {
 			}
 		}},
 		{"users and pools", func(t *testing.T, p *legacy) { p.testUsers(t, topology, two) }},
+		{"refusals", func(t *testing.T, p *legacy) {
+			// All at once: each takes some seconds to be told.
+			ways := map[string]string{
+				"PAP":         "refuse-chap,refuse-mschap,refuse-mschap-v2,refuse-eap",
+				"CHAP":        "refuse-pap,refuse-mschap,refuse-mschap-v2,refuse-eap",
+				"MS-CHAPv1":   "refuse-pap,refuse-chap,refuse-mschap-v2,refuse-eap," + strong,
+				"no-MPPE":     "nomppe",
+				"no-password": strong,
+			}
+			calls := map[string]*lab.Process{}
+			for what, options := range ways {
+				password := "123456"
+				if what == "no-password" {
+					password = "wrong"
+				}
+				calls[what] = p.c2.call(what, "user1", password, options)
+				// The secrets are read when the call is answered.
+				p.c2.Eventually(10*time.Second, func() error {
+					if out := calls[what].Output(); !strings.Contains(out, "authentication") && !calls[what].Ended() {
+						return fmt.Errorf("%s has not tried to log in:\n%s", what, out)
+					}
+					return nil
+				})
+			}
+			for what, call := range calls {
+				p.c2.refused(what, call)
+			}
+		}},
+		{"branch", func(t *testing.T, p *legacy) { p.testBranch(t, topology) }},
+		{"all goes", func(t *testing.T, p *legacy) {
+			p.branch.destroy()
+			p.vpn.destroy()
+			one.Await("Connection terminated")
+		}},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.do(t, p.in(t)) }) {
 			return
 		}
+	}
+	for n, was := range before {
+		was.same(n, "destroy")
 	}
 }
 
@@ -297,6 +334,37 @@ func (p *legacy) testUsers(t *testing.T, topology string, two *lab.Process) {
 	ping.Await(3)
 	if loss := ping.Stop(); loss.Lost > 0 {
 		t.Errorf("user1: %s", loss)
+	}
+}
+
+// testBranch has a node dial as user2, and the server restart under it.
+func (p *legacy) testBranch(t *testing.T, topology string) {
+	p.apply(p.branch, topology)
+	p.sees(p.branch, "user2", 1)
+	p.branch.converged()
+	p.branch.Ping("10.20.0.10")
+	if row := p.rows(p.branch)["user2"][0]; row.Endpoint != "10.14.0.104" && row.Remote != "10.14.0.104" || !strings.Contains(fmt.Sprint(row.Addresses), "192.168.150.100") {
+		t.Errorf("the link's row is %+v", row)
+	}
+	seen := p.out.Capture("any", "icmp")
+	// The whole server ends, sessions and all, and nobody can call for a while. vpnctl starts
+	// it again, and the branch dials.
+	const away = "INPUT -p tcp --dport 1723 -j REJECT --reject-with tcp-reset"
+	p.vpn.Run("sh", "-c", "iptables -I "+away+"; pkill '^(pptpd|pptpctrl)$'")
+	p.branch.await("the link's reason", func() bool {
+		s := p.branch.status()
+		return !s.Healthy && strings.Contains(fmt.Sprint(s.Tunnels), "connecting to the server: connection refused")
+	})
+	if route, err := p.branch.Try("ip", "route", "get", "10.20.0.10"); err == nil {
+		t.Errorf("with the link down, the way is %s", route)
+	}
+	p.branch.converged()
+	p.vpn.Run("sh", "-c", "iptables -D "+away)
+	p.branch.await("link again", func() bool { _, err := p.branch.Try("ping", "-c1", "-W1", "10.20.0.10"); return err == nil })
+	p.vpn.converged()
+	p.branch.converged()
+	if text := seen.Stop(); strings.Contains(text, "10.20.0.10") {
+		t.Errorf("in clear on the wire:\n%s", text)
 	}
 }
 
