@@ -358,7 +358,10 @@ func TestRestart(t *testing.T) {
 			t.Errorf("restarted, active is %v, %v", active, err)
 		}
 	}
-	if f.units["xl2tpd.service"] != "restarted" {
+	f.mu.Lock()
+	how := f.units["xl2tpd.service"]
+	f.mu.Unlock()
+	if how != "restarted" {
 		t.Error("the unit was not restarted")
 	}
 	f.answer("failed")
