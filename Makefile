@@ -38,7 +38,7 @@ test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a vi
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
 	$(GOTEST) -times $(VMRUN) ./internal/wireguard ./internal/ipsec -- -test.v -test.run Kernel
-	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp ./internal/pptp -- -test.v -test.run OnMachine
+	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp -- -test.v -test.run OnMachine
 
 mutation: ## break the undo of each kind of operation in turn, and print which test sees it
 	go test -count=1 -v -run Mutations ./internal/cli
