@@ -205,7 +205,7 @@ func (b *Backend) applyUnit(ctx context.Context, from, to *unitSet) error {
 		return err
 	}
 	if to != nil {
-		return each(to.Enabled, func(name string) error { return enable(ctx, m, name, true) })
+		return each(to.Enabled, func(name string) error { return unit.SetEnabled(ctx, m, name, true) })
 	}
 	return each(from.Enabled, func(name string) error {
 		if !b.Inside(name) {
@@ -213,7 +213,7 @@ func (b *Backend) applyUnit(ctx context.Context, from, to *unitSet) error {
 				return err
 			}
 		}
-		return enable(ctx, m, name, false)
+		return unit.SetEnabled(ctx, m, name, false)
 	})
 }
 
@@ -222,20 +222,6 @@ func each(names []string, do func(name string) error) error {
 		if err := do(name); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// enable makes a unit start at boot or not; one without a file does not anyway.
-func enable(ctx context.Context, m Units, name string, want bool) error {
-	state, err := m.FileState(ctx, name)
-	switch {
-	case err != nil:
-		return err
-	case want && state != "enabled":
-		return m.Enable(ctx, name)
-	case !want && state == "enabled":
-		return m.Disable(ctx, name)
 	}
 	return nil
 }

@@ -193,6 +193,27 @@ func (m *Manager) reload(ctx context.Context) error {
 	return nil
 }
 
+// Enabler is what SetEnabled asks of systemd; see Manager.
+type Enabler interface {
+	FileState(ctx context.Context, name string) (string, error)
+	Enable(ctx context.Context, name string) error
+	Disable(ctx context.Context, name string) error
+}
+
+// SetEnabled makes a unit start at boot or not; one without a file does not anyway.
+func SetEnabled(ctx context.Context, m Enabler, name string, want bool) error {
+	state, err := m.FileState(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case want && state != "enabled":
+		return m.Enable(ctx, name)
+	case !want && state == "enabled":
+		return m.Disable(ctx, name)
+	}
+	return nil
+}
+
 // FileState is whether a unit starts at boot ("enabled", "disabled", "static", ...), ""
 // where it has no file.
 func (m *Manager) FileState(ctx context.Context, name string) (string, error) {

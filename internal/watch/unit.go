@@ -173,7 +173,7 @@ func (b *Backend) applyUnit(ctx context.Context, _, to *unitState) error {
 	if err := m.Reload(ctx); err != nil {
 		return err
 	}
-	if err := enable(ctx, m, to.Enabled); err != nil {
+	if err := unit.SetEnabled(ctx, m, unitName, to.Enabled); err != nil {
 		return err
 	}
 	if !to.Running {
@@ -183,20 +183,6 @@ func (b *Backend) applyUnit(ctx context.Context, _, to *unitState) error {
 		return err
 	}
 	return m.Start(ctx, unitName)
-}
-
-// enable makes a unit start at boot or not; one without a file does not anyway.
-func enable(ctx context.Context, m Units, want bool) error {
-	state, err := m.FileState(ctx, unitName)
-	switch {
-	case err != nil:
-		return err
-	case want && state != "enabled":
-		return m.Enable(ctx, unitName)
-	case !want && state == "enabled":
-		return m.Disable(ctx, unitName)
-	}
-	return nil
 }
 
 // applyReload tells systemd that the file came or went.
