@@ -105,7 +105,7 @@ func (m machine) stands(host int) {
 // TestOnMachine runs where systemd is the init, with vmrun -systemd.
 func TestOnMachine(t *testing.T) {
 	if !unit.Booted() {
-		t.Skip("systemd is not the init: run it by vmrun -systemd")
+		t.Fatal("systemd is not the init: run it by vmrun -systemd")
 	}
 	m := machine{t}
 	if os.Getenv("VPNCTL_BOOT") == "2" {

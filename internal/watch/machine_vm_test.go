@@ -93,7 +93,7 @@ func (h *realHost) want(load, active, enabled string) {
 // TestOnMachine runs where systemd is the init, with vmrun -systemd.
 func TestOnMachine(t *testing.T) {
 	if !unit.Booted() {
-		t.Skip("systemd is not the init: run it by vmrun -systemd")
+		t.Fatal("systemd is not the init: run it by vmrun -systemd")
 	}
 	h := &realHost{t: t, memory: backend.Memory{}}
 	h.apply(needs)
