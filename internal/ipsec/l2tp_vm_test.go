@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -65,11 +64,8 @@ func TestL2TPOnTheKernel(t *testing.T) {
 		t.Error("L2TP in clear passes")
 	}
 	seen := vpn.Capture("eth0", "udp or esp")
-	var wait sync.WaitGroup
-	for _, name := range []string{"c1", "c2"} {
-		wait.Go(func() { start(name) })
-	}
-	wait.Wait()
+	start("c1")
+	start("c2")
 	for _, c := range []*gateway{c1, c2} {
 		c.l2tpUp(1)
 	}
