@@ -6,10 +6,12 @@ import (
 	"strings"
 )
 
+const kernelBoot = "/proc/sys/kernel/random/boot_id"
+
 // BootID tells one boot of this host from the next. The kernel's own number outlasts the
 // restart of a container, which the first process does not.
 func BootID() (string, error) {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := os.ReadFile(kernelBoot)
 	if err != nil {
 		return "", fmt.Errorf("reading boot id: %w", err)
 	}
@@ -25,9 +27,33 @@ func BootID() (string, error) {
 const startTime = 22 - 3
 
 func bootID(id, init string) string {
-	words := strings.Fields(init[strings.LastIndexByte(init, ')')+1:])
-	if len(words) <= startTime {
+	start := startOf(init)
+	if start == "" {
 		return strings.TrimSpace(id)
 	}
-	return strings.TrimSpace(id) + "/" + words[startTime]
+	return strings.TrimSpace(id) + "/" + start
+}
+
+// startOf is when the process of that stat was started, in ticks since the kernel was; ""
+// where it does not tell.
+func startOf(stat string) string {
+	words := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(words) <= startTime {
+		return ""
+	}
+	return words[startTime]
+}
+
+// RunID tells one run of a program from another, whose process may have the same number.
+// The kernel's clock for it is that of its own start, which nobody sets.
+func RunID(pid int) (string, error) {
+	id, err := os.ReadFile(kernelBoot)
+	if err != nil {
+		return "", fmt.Errorf("reading boot id: %w", err)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", fmt.Errorf("reading start of process %d: %w", pid, err)
+	}
+	return fmt.Sprintf("%d/%s/%s", pid, startOf(string(stat)), strings.TrimSpace(string(id))), nil
 }

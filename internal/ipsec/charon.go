@@ -11,6 +11,8 @@ import (
 
 	"github.com/strongswan/govici/vici"
 	"golang.org/x/sys/unix"
+
+	"github.com/vpnctl/vpnctl/internal/host"
 )
 
 // ErrNotRunning says that nobody answers on charon's socket.
@@ -25,6 +27,9 @@ type Session interface {
 	Stream(ctx context.Context, command, event string, in *vici.Message, fn func(*vici.Message)) error
 	// PID is the process that has the socket, 0 where that cannot be told.
 	PID() int
+	// Run tells one run of charon from another. What charon itself says of its start is
+	// off by a second now and then, and moves with the clock.
+	Run() (string, error)
 	Close() error
 }
 
@@ -107,6 +112,9 @@ func peerOf(conn net.Conn) int {
 
 // PID implements Session.
 func (s *session) PID() int { return s.pid }
+
+// Run implements Session.
+func (s *session) Run() (string, error) { return host.RunID(s.pid) }
 
 // Close implements Session.
 func (s *session) Close() error { return s.vici.Close() }

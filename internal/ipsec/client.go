@@ -45,19 +45,6 @@ func refused(err error, words string) bool {
 	return errors.As(err, &e) && strings.Contains(e.Message, words)
 }
 
-// identity tells one run of charon from another.
-func (c *client) identity(ctx context.Context) (string, error) {
-	m, err := c.Call(ctx, "stats", nil)
-	if err != nil {
-		return "", err
-	}
-	since := ""
-	if up, ok := m.Get("uptime").(*vici.Message); ok {
-		since, _ = up.Get("since").(string)
-	}
-	return fmt.Sprintf("%d since %s", c.PID(), since), nil
-}
-
 // strings of a list in an answer.
 func list(m *vici.Message, key string) []string {
 	l, _ := m.Get(key).([]string)

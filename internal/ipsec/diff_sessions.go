@@ -174,8 +174,8 @@ func (d *differ) records() {
 		}
 		return
 	}
-	between := &record{Charon: d.h.identity, Items: map[string]string{}}
-	after := &record{Charon: d.h.identity, Items: map[string]string{}}
+	between := &record{Charon: d.h.run, Items: map[string]string{}}
+	after := &record{Charon: d.h.run, Items: map[string]string{}}
 	for key, print := range d.h.known {
 		if !d.touched[key] {
 			between.Items[key] = print

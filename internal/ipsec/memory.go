@@ -26,7 +26,7 @@ const inDoubt = ""
 // loaded they are in doubt: whenever a process ends in between, they are ours, and loaded
 // again, or unloaded.
 type record struct {
-	Charon string            `json:"charon"` // identity of the process
+	Charon string            `json:"charon"` // which run of it
 	Items  map[string]string `json:"items"`  // fingerprints by key
 }
 

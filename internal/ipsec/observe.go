@@ -30,14 +30,14 @@ type snapshot struct {
 	state DaemonState
 
 	// Of a charon that runs, what it tells.
-	running  bool
-	identity string
-	conns    map[string]loadedConn
-	shared   []string
-	keys     []string
-	pools    map[string]pool
-	plugins  []string
-	sas      []ikeSA
+	running bool
+	run     string
+	conns   map[string]loadedConn
+	shared  []string
+	keys    []string
+	pools   map[string]pool
+	plugins []string
+	sas     []ikeSA
 	// known are the fingerprints of what charon has of ours.
 	known map[string]string
 
@@ -84,7 +84,7 @@ func (b *Backend) observeCharon(ctx context.Context, h *snapshot, in backend.Inp
 
 func (c *client) observe(ctx context.Context, h *snapshot) error {
 	var err error
-	if h.identity, err = c.identity(ctx); err != nil {
+	if h.run, err = c.Run(); err != nil {
 		return err
 	}
 	if h.plugins, err = c.plugins(ctx); err != nil {
@@ -108,7 +108,7 @@ func (c *client) observe(ctx context.Context, h *snapshot) error {
 
 // remembered is what charon was given. One that was started since then has read the file.
 func (h *snapshot) remembered(r *record) map[string]string {
-	if r != nil && r.Charon == h.identity {
+	if r != nil && r.Charon == h.run {
 		return maps.Clone(r.Items)
 	}
 	known := map[string]string{}

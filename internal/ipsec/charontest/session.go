@@ -27,6 +27,9 @@ var _ ipsec.Session = (*session)(nil)
 // PID implements ipsec.Session.
 func (s *session) PID() int { return 1000 + s.start }
 
+// Run implements ipsec.Session.
+func (s *session) Run() (string, error) { return fmt.Sprintf("run %d", s.start), nil }
+
 // Close implements ipsec.Session.
 func (s *session) Close() error { return nil }
 
@@ -42,7 +45,7 @@ func (s *session) Call(_ context.Context, command string, in *vici.Message) (*vi
 	}
 	switch command {
 	case "stats":
-		return message("uptime", message("since", fmt.Sprintf("start %d", s.start)), "plugins", s.plugins), nil
+		return message("plugins", s.plugins), nil
 	case "get-shared":
 		return message("keys", sorted(s.shared)), nil
 	case "get-keys":
