@@ -13,6 +13,8 @@ GOTEST := go run ./hack/gotest
 VMRUN  := go run ./internal/lab/vm/cmd/vmrun -install ./cmd/vpnctl
 # Packages whose tests all run on Debian's own kernel as well.
 ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard/userspace ./internal/e2e
+# Packages with tests for a machine on which systemd is the init, some of which reboot it.
+ON_MACHINE := ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp ./internal/guardian ./internal/boot
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo setup test test-unit test-e2e mutation bench lint cover fmt clean
@@ -37,8 +39,8 @@ test-unit: setup ## run the tests of all packages, with the race detector
 test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a virtual machine
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
 	$(GOTEST) -times $(VMRUN) $(ON_KERNEL) -- -test.v
-	$(GOTEST) -times $(VMRUN) ./internal/wireguard ./internal/ipsec -- -test.v -test.run Kernel
-	$(GOTEST) -times $(VMRUN) -systemd ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp -- -test.v -test.run OnMachine
+	$(GOTEST) -times $(VMRUN) ./internal/wireguard ./internal/ipsec ./internal/ppp -- -test.v -test.run Kernel
+	$(GOTEST) -times $(VMRUN) -systemd $(ON_MACHINE) -- -test.v -test.run OnMachine
 
 mutation: ## break the undo of each kind of operation in turn, and print which test sees it
 	go test -count=1 -v -run Mutations ./internal/cli

@@ -46,7 +46,11 @@ and the same undo.`,
 					return err
 				}
 			}
-			return g.applyAndHold(cmd.Context(), w, &f, req, shown)
+			if err := g.applyAndHold(cmd.Context(), w, &f, req, shown); err != nil {
+				return err
+			}
+			sweep(g.RunDir)
+			return nil
 		},
 	}
 	f.add(cmd)

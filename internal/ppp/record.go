@@ -3,8 +3,11 @@ package ppp
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vpnctl/vpnctl/internal/host"
 )
 
 // RecordFolder is where the hooks keep what pppd told them of each session, in a file of
@@ -36,6 +39,23 @@ func readRecord(name string) (record, bool) {
 		return record{}, false
 	}
 	return parseRecord(string(raw)), true
+}
+
+// DropStale removes the records of sessions in a folder whose pppd has ended: one that is
+// killed along with its hook leaves its own.
+func DropStale(folder string) {
+	pppds := host.Processes("pppd")
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return // there are none
+	}
+	for _, e := range entries {
+		path := filepath.Join(folder, e.Name())
+		raw, err := os.ReadFile(path)
+		if err == nil && !slices.Contains(pppds, parseRecord(string(raw)).pid) {
+			_ = os.Remove(path) // the next hook tries again
+		}
+	}
 }
 
 // parseRecord reads lines of KEY=VALUE, as the hook writes them.

@@ -115,6 +115,7 @@ func prepareSystemd(root string) error {
 func forgetServices(root string) error {
 	for _, pattern := range []string{
 		"/etc/systemd/system/*.wants", "/etc/systemd/system/*.requires", "/etc/rc?.d/*",
+		"/etc/systemd/system/strongswan-swanctl.service", // an alias counts as enabled, too
 	} {
 		names, err := filepath.Glob(root + pattern)
 		if err != nil {
