@@ -181,8 +181,22 @@ func TestL2TP(t *testing.T) {
 		o.vpn.converged()
 		o.branch.converged()
 	})
-	step("all goes", func(t *testing.T, o *office) {
+	step("RADIUS", func(t *testing.T, o *office) {
+		radius := startRadius(t, o.lanh, "192.168.131.77")
 		o.c2.hangUp()
+		o.apply(o.vpn, byRadius(strings.Replace(topology, ", address: 192.168.130.50", "", 1)))
+		o.vpn.converged()
+		o.c2.has("dave", "of dave")
+		o.c2.xl2tpd()
+		if a := o.c2.up(); a != "192.168.131.77" {
+			t.Errorf("dave has %s", a)
+		}
+		o.sees("dave")
+		radius.accounted("Acct-Status-Type = Start", `User-Name = "dave"`, "Framed-IP-Address = 192.168.131.77")
+		o.c2.hangUp()
+		radius.accounted("Acct-Status-Type = Stop", `User-Name = "dave"`, "Acct-Output-Octets = ")
+	})
+	step("all goes", func(t *testing.T, o *office) {
 		for _, n := range []*node{o.branch, o.vpn} {
 			n.destroy()
 		}

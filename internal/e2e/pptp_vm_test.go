@@ -26,7 +26,8 @@ type legacy struct {
 	vpn, branch, n *node
 	c1, c2, far    *caller
 	// out is the wire between all of them.
-	out *lab.Host
+	out  *lab.Host
+	lanh *lab.Host
 }
 
 // others are more addresses of c2: pptp-linux has one connection with a server from each.
@@ -48,6 +49,7 @@ var legacyLab = sync.OnceValues(func() (*lab.Lab, error) {
 	}
 	// An owner's firewall, and an owner's user of an own server that vpnctl knows nothing of.
 	_, err = l.Host("vpn").Try("sh", "-ec", `iptables -P FORWARD DROP
+		printf 'debug\nlogfile /var/log/pppd.log\n' >>/etc/ppp/options
 		printf '# mine\nsomebody elsewhere "secret" *\n' >/etc/ppp/chap-secrets`)
 	return l, err
 })
@@ -68,7 +70,7 @@ func (p *legacy) in(t *testing.T) *legacy {
 	n, h := nodes(t, p.l, program, "vpn", "branch", "n"), p.l.With(t)
 	call := func(name string) *caller { return &caller{Host: h.Host(name), t: t} }
 	in := &legacy{
-		t: t, l: p.l, vpn: n[0], branch: n[1], n: n[2], out: h.Host("out"),
+		t: t, l: p.l, vpn: n[0], branch: n[1], n: n[2], out: h.Host("out"), lanh: h.Host("lanh"),
 		c1: call("c1"), c2: call("c2"), far: call("far"),
 	}
 	t.Cleanup(func() {
@@ -83,6 +85,7 @@ func (p *legacy) in(t *testing.T) *legacy {
 func (p *legacy) explain() {
 	for _, name := range []string{"vpn", "branch", "c1", "c2"} {
 		out, _ := p.l.Host(name).Try("sh", "-c", `ip -br addr; ip route; pgrep -a 'pppd|pptp|vpnctl'; cat /run/vpnctl/pptpd.conf
+			tail -n 60 /var/log/pppd.log
 			for f in /run/vpnctl/sessions/* /run/vpnctl/reasons/*; do cat $f; done`)
 		p.t.Logf("%s:\n%s", name, out)
 	}
@@ -260,6 +263,7 @@ func TestPPTP(t *testing.T) {
 			}
 		}},
 		{"branch", func(t *testing.T, p *legacy) { p.testBranch(t, topology) }},
+		{"RADIUS", func(t *testing.T, p *legacy) { p.testRadius(t, topology) }},
 		{"all goes", func(t *testing.T, p *legacy) {
 			p.branch.destroy()
 			p.vpn.destroy()
@@ -366,6 +370,22 @@ func (p *legacy) testBranch(t *testing.T, topology string) {
 	if text := seen.Stop(); strings.Contains(text, "10.20.0.10") {
 		t.Errorf("in clear on the wire:\n%s", text)
 	}
+}
+
+// testRadius has RADIUS say who may log in, with the keys of MPPE, and at which address; and
+// hear of the session.
+func (p *legacy) testRadius(t *testing.T, topology string) {
+	radius := startRadius(t, p.lanh, "192.168.131.77")
+	p.apply(p.vpn, byRadius(strings.Replace(topology, ", address: 192.168.150.100", "", 1)))
+	p.vpn.converged()
+	p.c2.refused("a wrong password", p.c2.call("legacy", "dave", "of user1", strong))
+	p.c2.refused("no MPPE", p.c2.call("legacy", "dave", "of dave", "nomppe"))
+	dave := p.c2.dial("dave", "of dave", "192.168.131.77")
+	p.c2.Ping("192.168.0.1")
+	p.sees(p.vpn, "dave", 1)
+	radius.accounted("Acct-Status-Type = Start", `User-Name = "dave"`, "Framed-IP-Address = 192.168.131.77")
+	dave.Stop()
+	radius.accounted("Acct-Status-Type = Stop", `User-Name = "dave"`, "Acct-Output-Octets = ")
 }
 
 // TestPPTPBehindNAT: a client behind a masquerade of vpnctl's gets through by the helper of

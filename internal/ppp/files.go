@@ -34,7 +34,7 @@ func plainFiles(s *desired.State) []desired.File {
 		server := &p.Servers[i]
 		add(OptionsPath(&server.PPPTunnel), 0o644, RenderOptions(server))
 		if len(server.Radius) > 0 {
-			add(radiusConfigPath(&server.PPPTunnel), 0o644, renderRadius(server))
+			add(radiusConfigPath(&server.PPPTunnel), 0o644, renderRadius(s.Node, server))
 			radius = true
 		}
 	}

@@ -29,10 +29,13 @@ const (
 	radiusRetries = 2
 )
 
-// renderRadius is the configuration of pppd's RADIUS client for one server.
-func renderRadius(s *desired.PPPServer) []byte {
+// renderRadius is the configuration of pppd's RADIUS client for one server of a node. Told no
+// NAS-Identifier (RFC 2865, section 5.32), the client looks its own host name up for a
+// NAS-IP-Address, and lets nobody in where that does not resolve.
+func renderRadius(node string, s *desired.PPPServer) []byte {
 	var b strings.Builder
 	b.WriteString(scriptHeader)
+	fmt.Fprintf(&b, "nas_identifier %s\n", node)
 	for _, r := range s.Radius {
 		fmt.Fprintf(&b, "authserver %s:%d\n", r.Host, r.AuthPort)
 	}
@@ -42,9 +45,9 @@ func renderRadius(s *desired.PPPServer) []byte {
 	fmt.Fprintf(&b, "servers %s\n", radiusServersPath(&s.PPPTunnel))
 	fmt.Fprintf(&b, "dictionary %s\n", radiusDictionaryPath)
 	fmt.Fprintf(&b, "radius_timeout %d\nradius_retries %d\n", radiusTimeout, radiusRetries)
-	// Numbers of requests, which all pppds share, and a map of terminals, which there are
-	// none of.
-	b.WriteString("seqfile /run/vpnctl/radius.seq\nmapfile /dev/null\nauth_order radius\n")
+	// Both are asked for. Without a file the client draws the number of each request, which
+	// has a port of its own anyway; and there are no terminals to map.
+	b.WriteString("seqfile /dev/null\nmapfile /dev/null\nauth_order radius\n")
 	return []byte(b.String())
 }
 

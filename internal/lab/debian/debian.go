@@ -20,8 +20,8 @@ var (
 	Machine = []string{"dbus", "e2fsprogs", "qemu-system-x86", "systemd"}
 	// IPsec is strongSwan as vpnctl drives it.
 	IPsec = []string{"charon-systemd", "libcharon-extauth-plugins", "libstrongswan-standard-plugins", "strongswan-swanctl"}
-	// PPP is what carries L2TP and PPTP, on both ends.
-	PPP = []string{"ppp", "pptp-linux", "pptpd", "xl2tpd"}
+	// PPP is what carries L2TP and PPTP, on both ends, and who may say who logs in.
+	PPP = []string{"freeradius", "ppp", "pptp-linux", "pptpd", "xl2tpd"}
 	// Compiler is what go test -race needs.
 	Compiler = []string{"gcc", "libc6-dev"}
 )
