@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,6 +247,7 @@ func TestIPsecForeignComesBack(t *testing.T) {
 			})
 			g.far.has(g.t, right.Replace(farConns))
 		}},
+		{"peer is away until charon has given up", testAway},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := g.in(t)
@@ -255,4 +257,29 @@ func TestIPsecForeignComesBack(t *testing.T) {
 		})
 	}
 	seen.sealed("ESP")
+}
+
+// testAway has the peer away for as long as it takes: charon gives up, which it does after
+// 165 seconds elsewhere, and so does each attempt of vpnctl's. From then on a minute is as
+// an hour.
+func testAway(g *gateways) {
+	g.a.WriteFile("/etc/strongswan.d/zz-away.conf", "charon-systemd {\n retransmit_timeout = 0.5\n retransmit_tries = 2\n}\n", 0o644)
+	g.a.Run("swanctl", "--reload-settings")
+	before, _ := g.sa(g.a.Host, "key", "key")
+	g.far.Run("swanctl", "--terminate", "--ike", "key") // the next IKE_SA has these settings
+	g.a.await("another IKE_SA", func() bool {
+		return slices.ContainsFunc(sas(g.a.Host), func(s sa) bool { return s.id != before.id && len(s.children) == 1 })
+	})
+	given := func() int { return strings.Count(g.a.ReadFile("/var/log/charon.log"), "giving up after 2 retransmits") }
+	old := given()
+	g.far.Run("iptables", "-I", "INPUT", "-j", "DROP")
+	_, _ = g.a.Try("swanctl", "--rekey", "--ike", "key") // so that charon notices at once
+	g.a.Eventually(60*time.Second, func() error {
+		if n, tn := given()-old, g.tunnel("key"); n < 3 || tn.State != "down" || !strings.Contains(tn.Reason, "no answer from the peer") {
+			return fmt.Errorf("charon has given up %d times; status: %+v", n, tn)
+		}
+		return nil
+	})
+	g.a.Run("sh", "-ec", "rm /etc/strongswan.d/zz-away.conf; swanctl --reload-settings")
+	g.far.Run("iptables", "-D", "INPUT", "-j", "DROP")
 }

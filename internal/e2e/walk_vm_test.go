@@ -130,7 +130,7 @@ func TestWalk(t *testing.T) {
 			t.Fatalf("topology %d destroyed (-before +after):\n%s", i, diff)
 		}
 	}
-	const steps = 8
+	const steps = 6
 	killed := 0
 	for step := range steps {
 		i := random.IntN(len(topologies))

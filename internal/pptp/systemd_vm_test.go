@@ -235,11 +235,12 @@ func (m *machine) client(n int, server string) {
 	})
 }
 
-// up waits until a client has an address.
+// up waits until a client has an address, on a link that is up: pppd gives it the address
+// first.
 func (m *machine) up(n int, address string) {
 	m.t.Helper()
 	m.eventually(func() error {
-		out := m.out("ip", "-n", fmt.Sprint("c", n), "-o", "addr", "show", "dev", fmt.Sprint("ppp", 100+n))
+		out := m.out("ip", "-n", fmt.Sprint("c", n), "-o", "addr", "show", "up", "dev", fmt.Sprint("ppp", 100+n))
 		if !strings.Contains(out, "inet "+address+" peer 192.168.0.1/32") {
 			return fmt.Errorf("client %d has %s", n, out)
 		}
@@ -252,7 +253,7 @@ func (m *machine) ping(n int) func() string {
 	m.t.Helper()
 	var out strings.Builder
 	cmd := exec.Command("ip", "netns", "exec", fmt.Sprint("c", n), "ping", "-i", "0.2", "192.168.0.1")
-	cmd.Stdout = &out
+	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
