@@ -14,7 +14,7 @@ VMRUN  := go run ./internal/lab/vm/cmd/vmrun -install ./cmd/vpnctl
 # Packages whose tests all run on Debian's own kernel as well.
 ON_KERNEL := ./internal/lab ./internal/rtnl ./internal/wireguard/userspace ./internal/e2e
 # Packages with tests for a machine on which systemd is the init, some of which reboot it.
-ON_MACHINE := ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp ./internal/guardian ./internal/boot
+ON_MACHINE := ./internal/wireguard/userspace ./internal/ipsec ./internal/l2tp ./internal/pptp ./internal/guardian ./internal/boot
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo setup test test-unit test-e2e mutation bench lint cover fmt clean
