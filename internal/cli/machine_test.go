@@ -358,16 +358,17 @@ func (m *machine) program(dir string, stdin io.Reader, stdout, stderr io.Writer,
 	return code
 }
 
-// pidOf finds what a session shows of its process.
-var pidOf = regexp.MustCompile(` pid=\d+`)
+// renewed finds what a session has anew whenever it begins: its interface and its process.
+var renewed = regexp.MustCompile(`(?m)^ppp\d+| pid=\d+`)
 
 // String is the whole machine in the syntax of the tools that show it.
 func (m *machine) String() string {
-	files := m.files.String()
+	// That folder is the lock's, too.
+	files := strings.Replace(m.files.String(), "drwxr-xr-x /run/vpnctl\n", "", 1)
 	text := fmt.Sprintf("# ip, wg\n%s# iptables-save\n%s# sysctl -a\n%s# files\n%s", m.wg, m.nat, m.sysctl, files)
-	// The world of PPTP shows the files, too. A session that undo brings back has another
-	// process.
-	ppp := strings.ReplaceAll(m.pptp.String(), files, "") + pidOf.ReplaceAllString(m.sessions.String(), "") + m.routes.String()
+	// The world of PPTP shows the files, too.
+	sessions := slices.Sorted(strings.Lines(renewed.ReplaceAllString(m.sessions.String(), "")))
+	ppp := strings.ReplaceAll(m.pptp.String(), files, "") + strings.Join(sessions, "") + m.routes.String()
 	if strings.TrimSpace(ppp) != "" {
 		text += "# ps, ip\n" + ppp
 	}

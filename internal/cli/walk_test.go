@@ -52,6 +52,7 @@ func (d dice) topology() string {
 	}
 	b.WriteString(d.ipsec())
 	b.WriteString(d.l2tp())
+	b.WriteString(d.pptp())
 	b.WriteString(d.nat())
 	if d.one(3) {
 		b.WriteString("firewall:\n  n1: {open_ports: true}\n")
@@ -182,32 +183,45 @@ func (d dice) ipsec() string {
 	return "ipsec:\n" + b.String()
 }
 
-// l2tp draws a server on n1, and servers to which it dials.
+// l2tp draws servers of L2TP, in clear or inside IPsec.
 func (d dice) l2tp() string {
+	return d.ppp("l2tp", 20, func(i int) string {
+		return "ipsec: " + d.of("none", "{id: office"+strconv.Itoa(i)+", psk: {value: "+d.key("psk of l2tp").String()+"}}")
+	}, "auth: ["+d.of("mschapv2", "mschapv2, pap")+"]")
+}
+
+// pptp draws servers of PPTP, which encrypt or not.
+func (d dice) pptp() string {
+	return d.ppp("pptp", 30, func(int) string { return "allow_insecure: true" }, "mppe: none")
+}
+
+// ppp draws a server on n1, and servers to which it dials: each with the lines that it must
+// have, and maybe one of its protocol alone. Their networks are 10.FIRST.0.0/24 and following.
+func (d dice) ppp(protocol string, first int, must func(i int) string, may string) string {
 	var b strings.Builder
 	for i, server := range []string{"n1", "n3", "n4"} {
 		if !d.one(3) {
 			continue
 		}
-		fmt.Fprintf(&b, "  office%d:\n    server: %s\n    local_ip: 10.2%d.0.1\n    pools: [10.2%d.0.10-10.2%d.0.%d]\n    ipsec: %s\n", i, server, i, i, i,
-			20+d.IntN(2), d.of("none", "{id: office"+strconv.Itoa(i)+", psk: {value: "+d.key("psk of l2tp").String()+"}}"))
-		for _, line := range []string{"mtu: 1400", "idle: 30m", "dns: [8.8.8.8]", "max_sessions: 5", "auth: [" + d.of("mschapv2", "mschapv2, pap") + "]"} {
+		net := fmt.Sprintf("10.%d.0", first+i)
+		fmt.Fprintf(&b, "  office%d:\n    server: %s\n    local_ip: %s.1\n    pools: [%s.10-%s.%d]\n    %s\n", i, server, net, net, net, 20+d.IntN(2), must(i))
+		for _, line := range []string{"mtu: 1400", "idle: 30m", "dns: [8.8.8.8]", "max_sessions: 5", may} {
 			if d.one(4) {
 				fmt.Fprintf(&b, "    %s\n", line)
 			}
 		}
 		fmt.Fprintf(&b, "    users:\n      alice: {password: {value: %s}}\n", d.of("one", "two"))
 		if d.one(2) {
-			fmt.Fprintf(&b, "      bob: {password: {value: %s}, address: 10.2%d.0.%d}\n", d.of("one", "two"), i, 5+d.IntN(2))
+			fmt.Fprintf(&b, "      bob: {password: {value: %s}, address: %s.%d}\n", d.of("one", "two"), net, 5+d.IntN(2))
 		}
 		if server != "n1" {
-			fmt.Fprintf(&b, "    clients: {n1: {user: alice%s}}\n", d.of("", ", routes: [10.7"+strconv.Itoa(i)+".0.0/16]", ", use_dns: true"))
+			fmt.Fprintf(&b, "    clients: {n1: {user: alice%s}}\n", d.of("", fmt.Sprintf(", routes: [10.%d.0.0/16]", 50+first+i), ", use_dns: true"))
 		}
 	}
 	if b.Len() == 0 {
 		return ""
 	}
-	return "l2tp:\n" + b.String()
+	return protocol + ":\n" + b.String()
 }
 
 // nat draws rules for n1.
