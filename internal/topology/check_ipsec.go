@@ -190,6 +190,28 @@ func (c *checker) checkInterface(conn *Connection) {
 			return
 		}
 	}
+	for i := range conn.Children {
+		c.checkLoop(conn, &conn.Children[i])
+	}
+}
+
+// checkLoop refuses a route into an interface that leads the interface's own packets there.
+// The default routes are never made.
+func (c *checker) checkLoop(conn *Connection, child *Child) {
+	for i := 0; len(conn.Ends) == 2 && i < 2; i++ {
+		far := &conn.Ends[i]
+		if conn.Ends[1-i].Foreign {
+			continue
+		}
+		for _, s := range child.SubnetsOf(far.Name) {
+			for _, h := range far.Addresses {
+				if h.Addr.IsValid() && s.Prefix.IsValid() && s.Prefix.Bits() > 0 && s.Prefix.Contains(h.Addr) {
+					c.errorf(child.Pos, "leads %s into %s, and with it %s, where the tunnel's own packets go: take %s out of the subnets, or leave interface out",
+						s.Prefix, conn.Interface, h.Addr, far.Name)
+				}
+			}
+		}
+	}
 }
 
 func (c *checker) checkChild(conn *Connection, child *Child) {

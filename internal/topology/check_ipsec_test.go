@@ -5,6 +5,17 @@ import "testing"
 func TestIPsecRefusals(t *testing.T) {
 	testRefusals(t, []refusal{
 		{
+			name: "a route that leads into itself",
+			yaml: `ipsec:
+  x: {ends: {a: {}, far: {address: 203.0.113.9, subnets: [203.0.113.0/24, 10.0.0.0/8, 0.0.0.0/0]}}, auth: {psk: {env: P}}, interface: xfrm0}
+  y: {ends: {a: {id: y}, far: {address: 203.0.113.9, id: fy, subnets: [203.0.113.0/24]}}, auth: {psk: {env: P}}}
+  z: {ends: {a: {id: z}, far: {address: any, id: fz, subnets: [203.0.113.0/24]}}, auth: {psk: {env: P}}, interface: xfrm1}
+`,
+			want: []string{
+				`f:5:3: ipsec.x: leads 203.0.113.0/24 into xfrm0, and with it 203.0.113.9, where the tunnel's own packets go: take far out of the subnets, or leave interface out`,
+			},
+		},
+		{
 			name: "neither ends nor server, and both",
 			yaml: `ipsec:
   x: {auth: {psk: {env: P}}}
