@@ -30,7 +30,7 @@ func TestIPsecLockout(t *testing.T) {
 	harmless := sites + strings.NewReplacer("192.168.10.0/24", "10.11.0.0/24", "9.9.9.0/24", "10.15.0.0/24").Replace(capturing)
 	for _, tt := range []struct{ name, topology, object string }{
 		{"policy", sites + capturing, "ipsec/office/child/office"},
-		{"link", sites + strings.Replace(capturing, "    ends", "    interface: xfrm0\n    ends", 1), "route/9.9.9.0/24"},
+		{"link", sites + strings.NewReplacer("    ends", "    interface: xfrm0\n    ends", "192.168.10.0/24", "10.10.0.0/24").Replace(capturing), "route/9.9.9.0/24"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := g.in(t)
