@@ -17,8 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/ipsec/charontest"
 	"github.com/vpnctl/vpnctl/internal/nat"
+	"github.com/vpnctl/vpnctl/internal/ppp"
 	"github.com/vpnctl/vpnctl/internal/rtnl"
 )
 
@@ -59,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"ip":     onStage((*stage).cmdIP),
 			"rules":  onStage((*stage).cmdRules),
 			"charon": onStage((*stage).cmdCharon),
+			"ppp":    onStage((*stage).cmdPPP),
 			"put":    onStage((*stage).cmdPut),
 			"make":   onStage((*stage).cmdMake),
 			"break":  onStage((*stage).cmdBreak),
@@ -238,6 +241,28 @@ func (s *stage) cmdCharon(_ *testscript.TestScript, args []string) error {
 		s.charon.Kill()
 	default:
 		return fmt.Errorf("unknown: %s", args[0])
+	}
+	return nil
+}
+
+// ppp host makes a host that has pppd. ppp login PROTOCOL/NAME USER ADDRESS OUTER is a session
+// that begins on a server, ppp USER gone its end.
+func (s *stage) cmdPPP(_ *testscript.TestScript, args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "host":
+		s.pppd()
+	case len(args) == 5 && args[0] == "login":
+		protocol, name, _ := strings.Cut(args[1], "/")
+		address, err := netip.ParseAddr(args[3])
+		s.sessions.Begin(ppp.Session{
+			Protocol: desired.Tunnelling(protocol), Name: name, User: args[2], Remote: address, Outer: args[4],
+			Since: s.wg.Time.Add(-time.Hour), RxBytes: 1500, TxBytes: 3000,
+		})
+		return err
+	case len(args) == 2 && args[1] == "gone":
+		s.sessions.Drop(func(o ppp.Session) bool { return o.User == args[0] })
+	default:
+		return fmt.Errorf("unknown: %s", args)
 	}
 	return nil
 }
