@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/vpnctl/vpnctl/internal/ppp"
+	"github.com/vpnctl/vpnctl/internal/reason"
 )
 
 // sweep takes away what a destroy leaves in the folder for what runs: folders that are
@@ -13,7 +14,7 @@ import (
 func sweep(runDir string) {
 	sessions := filepath.Join(runDir, filepath.Base(ppp.RecordFolder))
 	ppp.DropStale(sessions)
-	for _, dir := range []string{sessions, filepath.Join(runDir, "reasons"), runDir} {
+	for _, dir := range []string{sessions, filepath.Join(runDir, filepath.Base(reason.Dir)), runDir} {
 		_ = os.Remove(dir) // of an empty folder only
 	}
 }

@@ -22,9 +22,8 @@ func BootID() (string, error) {
 	return bootID(string(id), string(init)), nil
 }
 
-// startTime is the field of proc(5)'s stat that has it, counted from behind the name of the
-// program, which may hold anything.
-const startTime = 22 - 3
+// startTime is the field of a process's stat that has when it was started.
+const startTime = 22
 
 func bootID(id, init string) string {
 	start := startOf(init)
@@ -37,11 +36,7 @@ func bootID(id, init string) string {
 // startOf is when the process of that stat was started, in ticks since the kernel was; ""
 // where it does not tell.
 func startOf(stat string) string {
-	words := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(words) <= startTime {
-		return ""
-	}
-	return words[startTime]
+	return statField(stat, startTime)
 }
 
 // RunID tells one run of a program from another, whose process may have the same number.

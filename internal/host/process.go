@@ -47,7 +47,16 @@ func ended(pid int) bool {
 	if err != nil {
 		return true
 	}
-	// The name before it may hold anything, a parenthesis too.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	return len(fields) == 0 || fields[0] == "Z" || fields[0] == "X"
+	state := statField(string(stat), 3)
+	return state == "" || state == "Z" || state == "X"
+}
+
+// statField is the n-th field of proc(5)'s stat, from the third on; "" where there is none.
+// The second is the name, which may hold anything, a parenthesis too.
+func statField(stat string, n int) string {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) <= n-3 {
+		return ""
+	}
+	return fields[n-3]
 }
