@@ -113,8 +113,18 @@ func peerOf(conn net.Conn) int {
 // PID implements Session.
 func (s *session) PID() int { return s.pid }
 
+// hidden is every run of a charon that a pid namespace hides. That it has lost something in
+// between, its lists still tell.
+const hidden = "hidden"
+
 // Run implements Session.
-func (s *session) Run() (string, error) { return host.RunID(s.pid) }
+func (s *session) Run() (string, error) {
+	id, err := host.RunID(s.pid)
+	if errors.Is(err, fs.ErrNotExist) {
+		return hidden, nil
+	}
+	return id, err
+}
 
 // Close implements Session.
 func (s *session) Close() error { return s.vici.Close() }
