@@ -88,11 +88,42 @@ func TestIPsecForms(t *testing.T) {
 			g.b.converged()
 		})
 	}
+	t.Run("trap", testTrap(g))
 	t.Run("one port", testPort(g))
 	t.Run("settings", testSettings(g))
 	t.Run("rekeyed", testRekeyed(g))
 	t.Run("behind NAT", testBehindNAT(g))
 	t.Run("children", testChildren(g))
+}
+
+// testTrap waits for traffic, which brings the tunnel up: at once, or where the other end
+// was not ready and refused, when watch tries again. The SAs of a charon that was killed do
+// not take the traffic.
+func testTrap(g *gateways) func(t *testing.T) {
+	return func(t *testing.T) {
+		g := g.in(t)
+		t.Cleanup(func() {
+			if t.Failed() {
+				g.explain()
+			}
+		})
+		conn := between("10.10.0.0/24", "10.14.0.0/24", lanKey)
+		g.apply(head+conn, g.a, g.b)
+		g.up(g.a.Host, "form")
+		g.a.Run("sh", "-c", "kill -9 $(pidof charon-systemd)")
+		g.up(g.a.Host, "form") // of the next one
+		g.apply(head+strings.NewReplacer("start_action: start", "start_action: trap", "form:", "waiting:").Replace(conn), g.a, g.b)
+		if all := sas(g.a.Host); len(all) > 0 {
+			t.Errorf("there is one without traffic: %+v", all)
+		}
+		seen := watchWire(t, g.r)
+		g.ha.Eventually(30*time.Second, func() error {
+			_, err := g.ha.Try("ping", "-c1", "-W1", "10.14.0.10")
+			return err
+		})
+		seen.sealed("ESP")
+		g.sa(g.a.Host, "waiting", "waiting")
+	}
 }
 
 // testPort protects one port: what goes to another is none of the tunnel's business.

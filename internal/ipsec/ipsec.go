@@ -40,6 +40,8 @@ type Config struct {
 	Files host.Tree
 	// Kernel tells what the kernel can do.
 	Kernel Kernel
+	// SAD is the kernel's.
+	SAD SAD
 	// Glob lists files by a pattern.
 	Glob func(pattern string) ([]string, error)
 	// Network opens the host's links and routes.
@@ -80,6 +82,9 @@ func New(c Config) *Backend {
 	}
 	if c.Kernel == nil {
 		c.Kernel = newLive()
+	}
+	if c.SAD == nil {
+		c.SAD = kernelSAD{}
 	}
 	if c.Network == nil {
 		c.Network = func() (Network, error) { return rtnl.Open("") }

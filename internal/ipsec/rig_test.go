@@ -91,7 +91,7 @@ func newRig(t testing.TB) *rig {
 func (r *rig) backend() *ipsec.Backend {
 	return ipsec.New(ipsec.Config{
 		Secrets: r.secrets, Dial: r.charon.Dial, Listen: r.charon.Listen, Daemon: r.charon, Files: r.files, Glob: r.glob,
-		Network: func() (ipsec.Network, error) { return r.network, nil }, Kernel: r.kernel,
+		Network: func() (ipsec.Network, error) { return r.network, nil }, Kernel: r.kernel, SAD: charontest.SAD{Charon: r.charon},
 		Resolve: r.resolve, Reasons: r.reasons, Now: func() time.Time { return r.now },
 	})
 }

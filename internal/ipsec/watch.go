@@ -25,8 +25,8 @@ type Pace struct {
 }
 
 // Watch implements backend.Watcher: it brings up again what charon has given up, keeps why
-// tunnels are down, closes SAs that two ends have made at once, and starts a charon anew
-// that vpnctl started and that has ended.
+// tunnels are down, closes SAs that two ends have made at once, deletes those that a charon
+// has left behind, and starts one anew that vpnctl started and that has ended.
 func (b *Backend) Watch(ctx context.Context, s *backend.Shift) error {
 	if s.Want.IPsec.IsZero() {
 		return nil
@@ -57,6 +57,7 @@ type watcher struct {
 	*Backend
 	shift *backend.Shift
 	kept  []*keptUp
+	run   string            // of charon, whose predecessors have left nothing behind
 	words map[string]*Words // by connection; of who listens
 
 	mu sync.Mutex
@@ -111,6 +112,16 @@ func (w *watcher) look(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
+	run, err := c.Run()
+	if err != nil {
+		return err
+	}
+	var kernel []KernelSA
+	if run != w.run {
+		if kernel, err = w.SAD.SAs(); err != nil {
+			return err
+		}
+	}
 	sas, err := c.sas(ctx)
 	if err != nil {
 		return err
@@ -122,10 +133,19 @@ func (w *watcher) look(ctx context.Context) error {
 	}
 	due := w.due(sas, reasons)
 	surplus := w.surplus(sas)
-	if len(due)+len(surplus) == 0 {
+	orphans := w.orphans(ctx, kernel, sas)
+	if len(due)+len(surplus)+len(orphans) == 0 {
+		w.run = run
 		return nil
 	}
 	err = w.shift.Change(ctx, func() error {
+		for _, sa := range orphans {
+			if err := w.SAD.Delete(sa); err != nil {
+				return err
+			}
+			w.shift.Say("ipsec: deleted SA %08x to %s, which an earlier charon left behind", sa.SPI, sa.Dst)
+		}
+		w.run = run
 		for _, t := range surplus {
 			if err := c.do(ctx, "terminate", message(t.by, t.id, "force", "yes", "timeout", -1)); err != nil && !refused(err, "no matching") {
 				return fmt.Errorf("closing %s: %w", t.name, err)

@@ -44,6 +44,7 @@ func (r *rig) watch(want *desired.State) *guard {
 	b := ipsec.New(ipsec.Config{
 		Secrets: r.secrets, Dial: r.charon.Dial, Listen: r.charon.Listen, Daemon: r.charon, Files: r.files, Glob: r.glob,
 		Network: func() (ipsec.Network, error) { return r.network, nil }, Reasons: r.reasons, Kernel: r.kernel,
+		SAD: charontest.SAD{Charon: r.charon}, Resolve: r.resolve,
 		Pace: ipsec.Pace{Look: time.Millisecond, Second: 5 * time.Millisecond, First: 2 * time.Millisecond, Most: 8 * time.Millisecond},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -212,6 +213,31 @@ func TestWatch(t *testing.T) {
 		r.charon.Initiate("a", "a")
 		r.watch(want)
 		r.live("a/a")
+	})
+	t.Run("SAs that a charon leaves behind", func(t *testing.T) {
+		r := newRig(t)
+		r.names = map[string]string{"b.example": "192.0.2.2"}
+		named := func(c *desired.Connection) { c.RemoteAddrs = []string{"b.example"} }
+		waits := initiate(desired.InitiateNever)
+		want := state(net(r, "a", waits), net(r, "b", waits, named))
+		r.apply(want)
+		r.charon.Connect("a", "a", "", "", "192.168.20.20")
+		r.charon.Connect("b", "b", "", "", "192.0.2.2")
+		r.charon.Connect("b", "b", "", "", "192.0.2.3") // of somebody else's
+		g := r.watch(want)
+		r.charon.Restart()
+		sad := charontest.SAD{Charon: r.charon}
+		r.await(func() error {
+			if all, err := sad.SAs(); err != nil || len(all) != 1 || all[0].Dst.String() != "192.0.2.3" {
+				return fmt.Errorf("the kernel has %+v, %v", all, err)
+			}
+			return nil
+		})
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.said) != 2 {
+			t.Errorf("it says %q", g.said)
+		}
 	})
 	t.Run("no IPsec", func(t *testing.T) {
 		r := newRig(t)

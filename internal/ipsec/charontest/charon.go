@@ -44,6 +44,7 @@ type Charon struct {
 	keys    map[string]string
 	plugins []string
 	sas     []*SA
+	orphans []ipsec.KernelSA
 	calls   []string
 	ears    map[chan ipsec.Event]bool
 }
@@ -175,6 +176,7 @@ func (c *Charon) fault(write string) error {
 func (c *Charon) Kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.orphans = c.inKernel()
 	c.running = false
 	c.reset()
 }

@@ -296,7 +296,7 @@ func (s *session) listSA(sa *SA) *vici.Message {
 		}
 		_ = children.Set(fmt.Sprintf("%s-%d", c.Name, c.ID), message(
 			"name", c.Name, "uniqueid", strconv.Itoa(c.ID), "state", "INSTALLED", "protocol", "ESP",
-			"spi-in", fmt.Sprintf("c%07x", c.ID), "spi-out", fmt.Sprintf("d%07x", c.ID),
+			"spi-in", fmt.Sprintf("c%07x", c.ID), "spi-out", fmt.Sprintf("%08x", spiOut(c.ID)),
 			"encr-alg", "AES_CBC", "encr-keysize", "128", "integ-alg", "HMAC_SHA2_256_128",
 			"bytes-in", "840", "bytes-out", "1680", "install-time", "60", "rekey-time", "3000", "remote-ts", ts))
 	}
