@@ -236,16 +236,18 @@ func (m *machine) repair() int {
 	return m.writes
 }
 
-// noRoutes is a host that takes no router advertisements.
-type noRoutes struct{}
+// oneLink is a host with eth0 that takes no router advertisements.
+type oneLink struct{}
 
-func (noRoutes) Advertised() ([]string, error) { return nil, nil }
+func (oneLink) Advertised() ([]string, error) { return nil, nil }
+
+func (oneLink) Shared() ([]string, error) { return []string{"eth0"}, nil }
 
 // backends are the machine's, in the order of the real host's.
 func (m *machine) backends(v *vault.Vault) []backend.Backend {
 	all := []backend.Backend{
 		file.New(file.Config{Files: m.files}),
-		sysctl.New(sysctl.Config{Settings: m.sysctl, Files: m.files, Routes: noRoutes{}}),
+		sysctl.New(sysctl.Config{Settings: m.sysctl, Files: m.files, Network: oneLink{}}),
 		wireguard.New(m.wg.Config(v)),
 		ipsec.New(ipsec.Config{
 			Secrets: v, Dial: m.charon.Dial, Listen: m.charon.Listen, Daemon: m.charon, Files: m.files,

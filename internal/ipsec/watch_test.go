@@ -229,7 +229,7 @@ func TestWatch(t *testing.T) {
 		sad := charontest.SAD{Charon: r.charon}
 		r.await(func() error {
 			if all, err := sad.SAs(); err != nil || len(all) != 1 || all[0].Dst.String() != "192.0.2.3" {
-				return fmt.Errorf("the kernel has %+v, %v", all, err)
+				return errors.Join(err, fmt.Errorf("the kernel has %+v", all))
 			}
 			return nil
 		})

@@ -16,6 +16,7 @@ type differ struct {
 	settings host.Settings
 	in       backend.Input
 	want     map[string]string // with what only the host knows to be needed
+	now      map[string]bool   // of these, what is of no use at boot
 	// expect is what the steps so far will leave in keys beside their own.
 	expect   map[string]string
 	steps    []backend.Step
@@ -24,11 +25,14 @@ type differ struct {
 
 // diff compares all that is wanted or remembered with the host. It reads only.
 func (b *Backend) diff(in backend.Input) (*differ, error) {
-	d := &differ{settings: b.Settings, in: in, want: map[string]string{}, expect: map[string]string{}}
+	d := &differ{settings: b.Settings, in: in, want: map[string]string{}, now: map[string]bool{}, expect: map[string]string{}}
 	for key, value := range in.Want.Sysctl {
 		d.want[cmp.Or(aliases[key], key)] = normal(value)
 	}
-	if err := d.addAcceptRA(b.Routes); err != nil {
+	if err := d.addAcceptRA(b.Network); err != nil {
+		return nil, err
+	}
+	if err := d.addSendRedirects(b.Network); err != nil {
 		return nil, err
 	}
 	for _, key := range order(slices.Collect(maps.Keys(d.want)), setRank) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vpnctl/vpnctl/internal/host"
 	"github.com/vpnctl/vpnctl/internal/lab"
+	"github.com/vpnctl/vpnctl/internal/plan"
 	"github.com/vpnctl/vpnctl/internal/sysctl"
 )
 
@@ -162,6 +163,38 @@ func TestKernelOwner(t *testing.T) {
 	// What is below /proc/sys/net belongs to the namespace of the thread that looks.
 	if got := l.Host("pc").ReadFile("/proc/sys/" + forward4); got != "0\n" {
 		t.Errorf("the other host forwards: %q", got)
+	}
+}
+
+// TestKernelRedirects: a gateway whose LAN and way on share an interface tells the LAN the
+// shorter way past it, until that interface is told not to as well.
+func TestKernelRedirects(t *testing.T) {
+	l := lab.Start(t, lab.LAN("lan", "gw:eth0 10.1.0.1/24", "pc:eth0 10.1.0.2/24 via 10.1.0.1", "router:eth0 10.1.0.3/24 10.9.0.1/24 10.9.0.2/24"))
+	gw, pc := l.Host("gw"), l.Host("pc")
+	gw.Run("ip", "route", "add", "10.9.0.0/24", "via", "10.1.0.3")
+	gw.Run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	w := kernelWorld()
+	want := keys{"net/ipv4/conf/all/send_redirects": "0", "net/ipv4/conf/default/send_redirects": "0"}
+	for _, step := range []struct {
+		name   string
+		want   keys
+		silent bool
+		dst    string
+	}{{"off", want, true, "10.9.0.1"}, {"as before", nil, false, "10.9.0.2"}} {
+		run(t, gw, func() error { return w.converge(step.want) })
+		seen := pc.Capture("eth0", "icmp")
+		pc.Ping(step.dst)
+		seen.Await(step.dst + " > 10.1.0.2: ICMP echo reply")
+		if step.silent {
+			if out := seen.Stop(); strings.Contains(out, "redirect") {
+				t.Errorf("%s:\n%s", step.name, out)
+			}
+			continue
+		}
+		seen.Await("redirect " + step.dst)
+	}
+	if p := w.mustPlan(t, nil); len(p.Steps) > 0 {
+		t.Errorf("left to do:\n%s", p.Text(plan.Palette{}))
 	}
 }
 

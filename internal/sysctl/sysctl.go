@@ -3,6 +3,7 @@ package sysctl
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
@@ -24,14 +25,17 @@ var (
 type Config struct {
 	Settings host.Settings
 	Files    host.Tree
-	Routes   Routes
+	Network  Network
 }
 
-// Routes knows how the host got its default routes.
-type Routes interface {
-	// Advertised names the interfaces with a default route that the kernel took from
-	// a router advertisement.
+// Network knows the host's interfaces.
+type Network interface {
+	// Advertised names those with a default route that the kernel took from a router
+	// advertisement.
 	Advertised() ([]string, error)
+	// Shared names those with an IPv4 address and neighbours, of whom one may be a
+	// shorter way for another.
+	Shared() ([]string, error)
 }
 
 // New returns a Backend for the real host, apart from what c replaces.
@@ -42,8 +46,8 @@ func New(c Config) *Backend {
 	if c.Files == nil {
 		c.Files = host.Disk{}
 	}
-	if c.Routes == nil {
-		c.Routes = kernelRoutes{}
+	if c.Network == nil {
+		c.Network = kernelNetwork{}
 	}
 	return &Backend{c}
 }
@@ -89,10 +93,13 @@ func (b *Backend) owner() file.Owner {
 // path is the file that sets at boot what apply sets now.
 const path = "/etc/sysctl.d/60-vpnctl.conf"
 
-// files is the file of all wanted settings, none without any.
+// files is the file of all wanted settings, none without any. At boot interfaces get
+// theirs from the default ones, so that the file need not name those of today.
 func (d *differ) files() []desired.File {
-	if len(d.want) == 0 {
+	lasting := maps.Clone(d.want)
+	maps.DeleteFunc(lasting, func(key, _ string) bool { return d.now[key] })
+	if len(lasting) == 0 {
 		return nil
 	}
-	return []desired.File{File(d.want)}
+	return []desired.File{File(lasting)}
 }

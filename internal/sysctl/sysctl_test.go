@@ -41,19 +41,25 @@ type world struct {
 	settings *hosttest.Sysctl // nil on a real host
 	files    *hosttest.Files
 	routes   advertised
+	shared   []string
 }
 
-// advertised is a Routes that tells these interfaces.
+// advertised are interfaces with a router's default route.
 type advertised []string
 
-func (a *advertised) Advertised() ([]string, error) { return *a, nil }
+// network is a Network in memory.
+type network struct{ w *world }
+
+func (n network) Advertised() ([]string, error) { return n.w.routes, nil }
+
+func (n network) Shared() ([]string, error) { return n.w.shared, nil }
 
 // newWorld is a host in memory with two interfaces.
 func newWorld() *world {
 	w := &world{settings: hosttest.NewSysctl("eth0", "eth0.100"), files: &hosttest.Files{}}
 	w.files.Put("/etc/sysctl.d/README.sysctl", "theirs\n", 0o644)
 	w.print = func() string { return w.settings.String() + w.files.String() }
-	w.use(sysctl.Config{Settings: w.settings, Files: w.files, Routes: &w.routes})
+	w.use(sysctl.Config{Settings: w.settings, Files: w.files, Network: network{w}})
 	return w
 }
 
@@ -213,6 +219,30 @@ func TestPlan(t *testing.T) {
 ~ sysctl/net.ipv4.ip_forward
     value: 0 -> 1
 `},
+		{"no redirects from interfaces that have an address, but wg0's", func(_ *testing.T, w *world) {
+			w.links = []desired.Interface{{Name: "wg0"}}
+			w.settings.AddInterface("wg0")
+			w.settings.AddInterface("eth1")
+			w.settings.Put("net/ipv4/conf/eth1/send_redirects", "0")
+			w.shared = []string{"eth0", "eth1", "wg0"}
+		}, keys{"net/ipv4/conf/all/send_redirects": "0", "net/ipv4/conf/default/send_redirects": "0"}, `
+~ sysctl/net.ipv4.conf.all.send_redirects
+    value: 1 -> 0
+~ sysctl/net.ipv4.conf.default.send_redirects
+    value: 1 -> 0
+~ sysctl/net.ipv4.conf.eth0.send_redirects
+    value: 1 -> 0
+`},
+		{"redirects again", func(t *testing.T, w *world) {
+			w.shared = []string{"eth0", "eth0.100"}
+			w.mustConverge(t, keys{"net/ipv4/conf/default/send_redirects": "0"})
+			w.settings.RemoveInterface("eth0.100")
+		}, nil, `
+~ sysctl/net.ipv4.conf.default.send_redirects
+    value: 0 -> 1
+~ sysctl/net.ipv4.conf.eth0.send_redirects
+    value: 0 -> 1
+`},
 		{"already so", func(_ *testing.T, w *world) { w.settings.Put(mark, "1") }, keys{mark: "1"}, ""},
 		{"already so, written otherwise", func(_ *testing.T, w *world) {
 			w.settings.Put("net/ipv4/ip_local_port_range", "32768\t60999")
@@ -280,6 +310,16 @@ func TestPlan(t *testing.T) {
 				t.Errorf("memory after the end: %s", w.memory)
 			}
 		})
+	}
+}
+
+// What is said of today's interfaces is not in the file.
+func TestFileOfRedirects(t *testing.T) {
+	w := newWorld()
+	w.shared = []string{"eth0"}
+	w.mustConverge(t, keys{"net/ipv4/conf/default/send_redirects": "0"})
+	if got := w.files.String(); !strings.Contains(got, "default/send_redirects = 0") || strings.Contains(got, "eth0") {
+		t.Errorf("files are\n%s", got)
 	}
 }
 
