@@ -60,6 +60,15 @@ func Handler(files host.Tree) backend.Handler { return SecretHandler(files, nil)
 // SecretHandler does the steps of Step whose content is behind an id.
 func SecretHandler(files host.Tree, secrets backend.Secrets) backend.Handler {
 	return backend.Handle(func(_ context.Context, from, to *State) error {
+		for _, s := range []*State{from, to} {
+			if s == nil {
+				continue
+			}
+			// The attempt before this one may have been killed.
+			if err := files.Sweep(s.Path); err != nil {
+				return err
+			}
+		}
 		if to != nil && !to.Gone {
 			f := to.File
 			if to.hidden() {

@@ -112,6 +112,9 @@ func (g *Guardian) Arm(ctx context.Context, after time.Duration) error {
 		return err
 	}
 	data := fmt.Appendf(nil, text, unit.CommandLine(argv...), unit.CommandLine(exe, g.StateDir))
+	if err := g.Files.Sweep(servicePath); err != nil {
+		return err
+	}
 	if err := g.Files.Replace(servicePath, host.File{Data: data, Mode: 0o644}); err != nil {
 		return fmt.Errorf("writing %s: %w", servicePath, err)
 	}
@@ -136,7 +139,7 @@ func (g *Guardian) Disarm(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	errs := []error{g.stop(ctx, m)}
+	errs := []error{g.stop(ctx, m), g.Files.Sweep(servicePath)}
 	if _, err := g.Files.Read(servicePath); errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(errs...)
 	}

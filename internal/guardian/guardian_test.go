@@ -52,6 +52,8 @@ func (w *world) Read(path string) (host.File, error) {
 	return host.File{}, nil
 }
 
+func (w *world) Sweep(string) error { return nil }
+
 func (w *world) Replace(path string, f host.File) error {
 	_, run, _ := strings.Cut(string(f.Data), "\nExecStart=")
 	run, _, _ = strings.Cut(run, "\n")

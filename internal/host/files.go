@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/google/renameio/v2"
@@ -28,6 +30,9 @@ type Files interface {
 	Replace(path string, f File) error
 	// Remove removes the file; absent is success.
 	Remove(path string) error
+	// Sweep removes what a process that was killed while it replaced the file has left
+	// beside it, and nothing of one that still does.
+	Sweep(path string) error
 }
 
 // Disk is the Files of the real host.
@@ -58,10 +63,11 @@ func (Disk) Replace(path string, f File) error {
 	// The temporary file has the final mode from its creation, not by a chmod that
 	// leaves a secret open for a moment, and lies beside the file: elsewhere a secret
 	// could stay behind where nobody looks for it.
-	t, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(f.Mode), renameio.IgnoreUmask())
+	t, lock, err := pending(path, f.Mode)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
+	defer func() { _ = lock.Close() }()
 	defer func() { _ = t.Cleanup() }()
 	if err := t.Chown(f.UID, f.GID); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
@@ -73,6 +79,88 @@ func (Disk) Replace(path string, f File) error {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// pending makes the temporary file of another. It is locked for as long as somebody is at
+// work on it, beyond its own descriptor, which is closed before the rename.
+func pending(path string, mode fs.FileMode) (*renameio.PendingFile, *os.File, error) {
+	for {
+		t, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(mode), renameio.IgnoreUmask())
+		if err != nil {
+			return nil, nil, err
+		}
+		lock, err := lockAt(t.Name(), syscall.LOCK_EX)
+		if err == nil {
+			return t, lock, nil
+		}
+		_ = t.Cleanup()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+		// Somebody has swept it away before it was locked.
+	}
+}
+
+// lockAt locks the file that a path names, until it is closed. One that is gone by then is
+// fs.ErrNotExist.
+func lockAt(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), how); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	here, err := os.Lstat(path)
+	if err == nil {
+		var locked fs.FileInfo
+		if locked, err = f.Stat(); err == nil && !os.SameFile(here, locked) {
+			err = fs.ErrNotExist
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// leftBeside matches the name of a temporary file behind the dot and the name of the file
+// that it was to become: renameio appends a random number below 2^63, all but one in a
+// million of them of that length.
+var leftBeside = regexp.MustCompile(`^[0-9]{13,19}$`)
+
+// Sweep implements Files.
+func (Disk) Sweep(path string) error {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for what was left of %s: %w", path, err)
+	}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), "."+filepath.Base(path))
+		if !ok || !leftBeside.MatchString(number) || !e.Type().IsRegular() {
+			continue
+		}
+		left := filepath.Join(dir, e.Name())
+		lock, err := lockAt(left, syscall.LOCK_EX|syscall.LOCK_NB)
+		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("removing what was left of %s: %w", path, err)
+		}
+		err = os.Remove(left)
+		_ = lock.Close()
+		if err != nil {
+			return fmt.Errorf("removing what was left of %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // Remove implements Files.

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -83,6 +85,66 @@ func tempFiles(entries []os.DirEntry) []string {
 		}
 	}
 	return names
+}
+
+// TestSweep removes what was left of one file, and nothing that somebody else may mean.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	const left, busy = ".file8919772547919368717", ".file1919772547919368717"
+	theirs := []string{".file", ".file.swp", ".file123", ".file8919772547919368717~", ".other8919772547919368717", "file", "file8919772547919368717"}
+	for _, name := range append([]string{left, busy}, theirs...) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("a"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const folder, link = ".file2919772547919368717", ".file3919772547919368717"
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, folder), 0o700), os.Symlink("file", filepath.Join(dir, link))); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.Open(filepath.Join(dir, busy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Sweep(path); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append([]string{busy, folder, link}, theirs...)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, names(entries)); diff != "" {
+		t.Errorf("files afterwards (-want +got):\n%s", diff)
+	}
+	if err := disk.Sweep(filepath.Join(dir, "absent", "file")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSweepSparesWriters: who writes one file at the same time as others, loses nothing.
+func TestSweepSparesWriters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for range 100 {
+				if err := errors.Join(disk.Sweep(path), disk.Replace(path, self("a", 0o600))); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+		t.Errorf("left are %v, %v", entries, err)
+	}
 }
 
 // TestReplaceKeepsReaders shows that a file is replaced, not written over: who has the

@@ -130,6 +130,10 @@ func (b *Backend) applySecrets(_ context.Context, from, to *secretsFile) error {
 	if to == nil {
 		to = &secretsFile{Path: from.Path, At: from.At, Made: from.Made}
 	}
+	// The attempt before this one may have been killed.
+	if err := b.Files.Sweep(to.Path); err != nil {
+		return err
+	}
 	f, err := b.Files.Read(to.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f = host.File{Mode: 0o600}

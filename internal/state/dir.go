@@ -149,6 +149,9 @@ func (d *Dir) save(name string, v any) error {
 
 func (d *Dir) write(name string, b []byte) error {
 	f := host.File{Data: b, Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()}
+	if err := d.Files.Sweep(d.file(name)); err != nil {
+		return fmt.Errorf("writing state: %w", err)
+	}
 	if err := d.Files.Replace(d.file(name), f); err != nil {
 		return fmt.Errorf("writing state: %w", err)
 	}

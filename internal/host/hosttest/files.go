@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -24,8 +25,8 @@ type Files struct {
 var _ host.Files = (*Files)(nil)
 
 // Put places a root-owned file there as somebody else would: past Fault.
-func (f *Files) Put(path, data string, mode fs.FileMode) {
-	f.put(path, host.File{Data: []byte(data), Mode: mode})
+func (f *Files) Put(name, data string, mode fs.FileMode) {
+	f.put(name, host.File{Data: []byte(data), Mode: mode})
 }
 
 func (f *Files) put(path string, file host.File) {
@@ -49,13 +50,33 @@ func (f *Files) Read(path string) (host.File, error) {
 	return file, nil
 }
 
-// Replace implements host.Files.
+// Replace implements host.Files. A process that ends in the middle of it, by a panic of
+// Fault, leaves its temporary file behind.
 func (f *Files) Replace(path string, file host.File) error {
-	if err := fault(f.Fault, "replace "+path); err != nil {
+	over := false
+	defer func() {
+		if !over {
+			f.put(temporary(path), file)
+		}
+	}()
+	err := fault(f.Fault, "replace "+path)
+	over = true
+	if err != nil {
 		return err
 	}
 	f.put(path, file)
 	return nil
+}
+
+// Sweep implements host.Files.
+func (f *Files) Sweep(path string) error {
+	delete(f.files, temporary(path))
+	return nil
+}
+
+// temporary is the name of a file before it replaces another.
+func temporary(name string) string {
+	return path.Join(path.Dir(name), "."+path.Base(name)+"1234567890123456789")
 }
 
 // Remove implements host.Files.
