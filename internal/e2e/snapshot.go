@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpnctl/vpnctl/internal/watch"
 )
 
 // state is what of a host vpnctl could change, as sorted lines.
@@ -165,16 +167,32 @@ func transient(name string, d fs.DirEntry) bool {
 		strings.HasPrefix(name, "/run/") && (d.IsDir() || name == "/run/vpnctl/lock" || name == "/run/charon.vici" || name == "/run/pppd2.tdb")
 }
 
-// addProcesses adds what runs on the host, by its command line.
+// addProcesses adds what runs on the host, by its command line, but what watch asks for a
+// moment: daemons that it starts are nobody's children.
 func (s *state) addProcesses() error {
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, name := range files {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
 		// One without a command line has ended, and waits for its parent.
-		if b, err := os.ReadFile(name); err == nil && len(b) > 0 {
-			*s = append(*s, "process "+strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " ")))
+		if line := commandLine(dir); line != "" && !isWatch(commandLine(parent(dir))) {
+			*s = append(*s, "process "+line)
 		}
 	}
 	return err
+}
+
+func isWatch(line string) bool { return strings.Contains(line+" ", " "+watch.Command+" ") }
+
+func commandLine(proc string) string {
+	b, _ := os.ReadFile(proc + "/cmdline") // it may have ended
+	return strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " "))
+}
+
+// parent is the folder of a process's parent.
+func parent(proc string) string {
+	b, _ := os.ReadFile(proc + "/status")
+	_, rest, _ := strings.Cut(string(b), "\nPPid:")
+	pid, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+	return "/proc/" + pid
 }
 
 // walk calls fn for every file below a folder that may be missing. Folders that
