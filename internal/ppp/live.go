@@ -133,7 +133,8 @@ func measure(c *rtnl.Conn, s *Session) (bool, error) {
 		return false, err
 	}
 	for _, a := range addrs {
-		if a.Peer.IsValid() {
+		// With IPv6 there are link-local ones beside those that were handed out.
+		if a.Peer.Is4() {
 			s.Local, s.Remote = a.Prefix.Addr(), a.Peer
 		}
 	}
