@@ -100,13 +100,14 @@ func transitions(t *testing.T) map[string]transition {
 	users := strings.NewReplacer(`user1: {password: {value: "123456"}}`, `user1: {password: {value: "another"}}`,
 		"192.168.130.50", "192.168.130.51", "192.168.150.100", "192.168.150.101", "[10.20.0.0/24]", "[10.21.0.0/24]",
 		"192.168.140.100-192.168.140.200", "192.168.140.100-192.168.140.190", "130.100-192.168.130.200", "130.100-192.168.130.190")
+	behind := strings.NewReplacer("[10.21.0.0/24]", "[10.21.0.0/24, 'fd21::/64'], networks: [10.5.0.0/24, 'fd05::/64']")
 	out := map[string]transition{}
 	for _, pair := range []struct{ name, node, from, to string }{
 		{"nat", "linux1", exampleNAT, otherNAT}, {"nat", "linux2", exampleNAT, otherNAT},
 		{"hub", "hub", exampleHub, otherHub}, {"hub", "east", exampleHub, otherHub}, {"hub", "west", exampleHub, otherHub},
 		{"tunnel", "gw-a", tunnel, connection.Replace(tunnel)}, {"tunnel", "gw-b", tunnel, connection.Replace(tunnel)},
 		{"AH", "server-b", transport, connection.Replace(transport)}, {"windows", "linux-a", windows, connection.Replace(windows)},
-		{"L2TP", "vpn", dialIn, users.Replace(dialIn)}, {"L2TP", "branch", dialIn, users.Replace(dialIn)},
+		{"L2TP", "vpn", dialIn, behind.Replace(users.Replace(dialIn))}, {"L2TP", "branch", dialIn, behind.Replace(users.Replace(dialIn))},
 		{"PPTP", "vpn", legacy, users.Replace(legacy)}, {"PPTP", "branch", legacy, users.Replace(legacy)},
 		{"rich", "n1", rich(), other.Replace(rich())}, {"rich idle", "n1", rich(), other.Replace(rich())},
 	} {

@@ -214,9 +214,9 @@ func (d dice) ppp(protocol string, first int, must func(i int) string, may strin
 		if d.one(2) {
 			fmt.Fprintf(&b, "      bob: {password: {value: %s}, address: %s.%d}\n", d.of("one", "two"), net, 5+d.IntN(2))
 		}
-		if server != "n1" {
-			fmt.Fprintf(&b, "    clients: {n1: {user: alice%s}}\n", d.of("", fmt.Sprintf(", routes: [10.%d.0.0/16]", 50+first+i), ", use_dns: true"))
-		}
+		fmt.Fprintf(&b, "    clients: {%s: {user: alice%s%s}}\n", map[bool]string{true: "n2", false: "n1"}[server == "n1"],
+			d.of("", fmt.Sprintf(", routes: [10.%d.0.0/16, 'fd%d::/64']", 50+first+i, first+i), ", use_dns: true"),
+			d.of("", fmt.Sprintf(", networks: [10.%d.0.0/16, 'fd%d::/64']", 90+first+i, 50+first+i)))
 	}
 	if b.Len() == 0 {
 		return ""

@@ -93,6 +93,9 @@ func files(s *State) []File {
 			routes++
 		}
 	}
+	for i := range s.PPP.Servers {
+		routes += len(s.PPP.Servers[i].Networks)
+	}
 	if routes == 0 {
 		return nil
 	}

@@ -59,6 +59,9 @@ type PPPTunnel struct {
 	Auth []string `json:"auth"`
 	MPPE bool     `json:"mppe,omitempty"` // of 128 bits; both ends insist on it
 	MTU  int      `json:"mtu,omitempty"`  // 0: pppd's own default, which Derive never leaves
+	// IPv6 lets sessions carry IPv6 as well, of which pppd gives link-local addresses: what
+	// is routed into them is Routes of a link, and Networks of a server.
+	IPv6 bool `json:"ipv6,omitempty"`
 }
 
 // Object is the tunnel's path: "l2tp/office".
@@ -88,6 +91,24 @@ type PPPServer struct {
 	// Radius are asked instead of Users, of which there are none then.
 	Radius []RadiusServer `json:"radius,omitempty"` // in the order of the topology: the first that answers
 	Users  []PPPUser      `json:"users,omitempty"`  // sorted by name
+	// Networks are routed into the session of a user while he is in. Sorted by user.
+	Networks []PPPNetworks `json:"networks,omitempty"`
+}
+
+// NetworksOf are the networks behind a user, sorted.
+func (s *PPPServer) NetworksOf(user string) []netip.Prefix {
+	for i := range s.Networks {
+		if s.Networks[i].User == user {
+			return s.Networks[i].Prefixes
+		}
+	}
+	return nil
+}
+
+// PPPNetworks are networks behind a user: a node that dials in for them.
+type PPPNetworks struct {
+	User     string         `json:"user"`
+	Prefixes []netip.Prefix `json:"prefixes"` // sorted
 }
 
 // PPPUser is a user of a server.
@@ -120,16 +141,21 @@ type PPPLink struct {
 	UseDNS       bool `json:"use_dns,omitempty"`
 }
 
-// FallbackMetric is the metric of the unreachable routes of a link: what is sent while it
+// FallbackMetric is the metric of the unreachable routes of a session: what is sent while it
 // is down leaves nowhere. The routes of the session have a lower one.
 const FallbackMetric = 1 << 31
 
-// Fallbacks are the prefixes that lead nowhere while no link of ours is up, sorted. With
-// a default route the host's own serves then.
+// Fallbacks are the prefixes that lead nowhere while no link of ours is up, and no user is
+// in behind whom they are; sorted. With a default route the host's own serves then.
 func (p *PPP) Fallbacks() []netip.Prefix {
 	var all []netip.Prefix
 	for i := range p.Links {
 		all = append(all, p.Links[i].Routes...)
+	}
+	for i := range p.Servers {
+		for _, n := range p.Servers[i].Networks {
+			all = append(all, n.Prefixes...)
+		}
 	}
 	return normal(all)
 }

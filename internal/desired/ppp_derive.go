@@ -37,7 +37,7 @@ func (d *deriver) pppParts() []pppPart {
 }
 
 func (d *deriver) appendParts(out []pppPart, p *topology.PPP, t PPPTunnel) []pppPart {
-	t.Name, t.MTU = p.Name, cmp.Or(p.MTU, safeMTU)
+	t.Name, t.MTU, t.IPv6 = p.Name, cmp.Or(p.MTU, safeMTU), p.IPv6()
 	for _, a := range p.Auth {
 		t.Auth = append(t.Auth, string(a))
 	}
@@ -75,6 +75,12 @@ func (d *deriver) pppServer(p *topology.PPP, t PPPTunnel) PPPServer {
 		s.Pools = append(s.Pools, AddrRange{From: r.From, To: r.To})
 	}
 	slices.SortFunc(s.Pools, func(a, b AddrRange) int { return a.From.Compare(b.From) })
+	for i := range p.Clients {
+		if cl := &p.Clients[i]; len(cl.Networks) > 0 {
+			s.Networks = append(s.Networks, PPPNetworks{User: cl.User, Prefixes: normal(cl.Networks)})
+		}
+	}
+	slices.SortFunc(s.Networks, func(a, b PPPNetworks) int { return cmp.Compare(a.User, b.User) })
 	if p.Radius != nil {
 		s.Radius = d.radius(p.Radius)
 		return s

@@ -3,6 +3,7 @@ package desired
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/vpnctl/vpnctl/internal/topology"
 )
@@ -16,8 +17,8 @@ const (
 	pptpPort = 1723
 )
 
-// inside are the addresses that a server's sessions may have, as few prefixes as hold
-// them.
+// inside are the addresses that a server's sessions may have, and what is behind them, as
+// few prefixes as hold all.
 func (p *pppPart) inside() []netip.Prefix {
 	var all []netip.Prefix
 	for _, r := range p.Pools {
@@ -28,15 +29,19 @@ func (p *pppPart) inside() []netip.Prefix {
 			all = append(all, host(a))
 		}
 	}
+	for i := range p.Clients {
+		all = append(all, p.Clients[i].Networks...)
+	}
 	return aggregate(all)
 }
 
 // beyond is what a link of this node leads to.
 func (p *pppPart) beyond() []netip.Prefix {
+	all := append(slices.Clone(p.client.Routes), host(p.LocalIP))
 	if p.client.DefaultRoute {
-		return []netip.Prefix{everything(false)}
+		all = append(all, everything(false))
 	}
-	return aggregate(append(slices.Clone(p.client.Routes), host(p.LocalIP)))
+	return aggregate(all)
 }
 
 // carryPPP derives what the packet filter does for the sessions whether or not it shall be
@@ -49,8 +54,12 @@ func (d *deriver) carryPPP(nf *Netfilter, parts []pppPart) {
 		p := &parts[i]
 		if p.server {
 			d.forwardPPP(nf, p)
-		} else if len(nf.Masquerades) > 0 {
-			// Nothing but a nat rule of its own has this node carry others' traffic there.
+			continue
+		}
+		d.forwardLink(nf, p)
+		// Nothing but its networks, and a nat rule of its own, has this node carry others'
+		// traffic there.
+		if len(nf.Masquerades)+len(p.client.Networks) > 0 {
 			d.clampPPP(nf, p, p.beyond())
 		}
 	}
@@ -78,6 +87,28 @@ func (d *deriver) forwardPPP(nf *Netfilter, p *pppPart) {
 		}
 	}
 	d.clampPPP(nf, p, inside)
+}
+
+// forwardLink lets what is behind this node through to what its link leads to, and back.
+// Where a nat rule hides a network from the server, that one is not called.
+func (d *deriver) forwardLink(nf *Netfilter, p *pppPart) {
+	hidden := prefixSet{}
+	for _, m := range nf.Masquerades {
+		if strings.HasPrefix(m.Out, "ppp") {
+			hidden[m.Source] = true
+		}
+	}
+	for _, network := range normal(p.client.Networks) {
+		for _, far := range p.beyond() {
+			if far.Addr().Is4() != network.Addr().Is4() {
+				continue
+			}
+			object := d.object("forward", p.tunnel.Object())
+			nf.Forwards = append(nf.Forwards,
+				Forward{Object: object, Out: pppLinks, From: network, To: far},
+				Forward{Object: object, In: pppLinks, From: far, To: network, Answers: hidden.covers(network)})
+		}
+	}
 }
 
 // clampPPP clamps what goes to some addresses, a run of them by one rule: a segment that

@@ -215,6 +215,55 @@ func TestPPP(t *testing.T) {
 				module ppp_mppe
 				`,
 		}},
+		{"networks behind a client, IPv6", pppSite("pptp", insecure+pppUsers+"    pools: [10.8.0.8-10.8.0.11]\n",
+			"{c: {user: bob, routes: [fd09::/64, 10.9.0.0/16], networks: [fd07::/64, 192.168.7.0/24]}, a: {user: ann}}",
+			"nat: {c: [{source: [192.168.7.0/24], out: ppp+}]}\nfirewall: {b: {open_ports: true}, c: {open_ports: true}}\n"),
+			[]string{"server", "  behind", "dial", "clamp", "inner", "forward", "sysctl", "file"}, map[string]string{
+				"b": `
+				server pptp/s 10.8.0.1 pools [10.8.0.8-10.8.0.11] auth mschapv2 mppe true mtu 1400 ipv6 true
+				  behind bob 192.168.7.0/24 fd07::/64
+				forward in ppp+ from 10.8.0.8/30
+				forward out ppp+ to 10.8.0.8/30
+				forward in ppp+ from 10.8.1.9/32
+				forward out ppp+ to 10.8.1.9/32
+				forward in ppp+ from 192.168.7.0/24
+				forward out ppp+ to 192.168.7.0/24
+				forward in ppp+ from fd07::/64
+				forward out ppp+ to fd07::/64
+				clamp out ppp+ remote 10.8.0.8/30
+				clamp out ppp+ remote 10.8.1.9/32
+				clamp out ppp+ remote 192.168.7.0/24
+				clamp out ppp+ remote fd07::/64
+				inner ppp+ remote 10.8.0.8/30
+				inner ppp+ remote 10.8.1.9/32
+				inner ppp+ remote 192.168.7.0/24
+				inner ppp+ remote fd07::/64
+				sysctl net/ipv4/ip_forward=1
+				sysctl net/ipv6/conf/all/forwarding=1
+				file /etc/iproute2/rt_protos.d/vpnctl.conf 0644
+				`,
+				"c": `
+				dial pptp/s 198.51.100.2 10.8.0.1 user bob drow auth mschapv2 mppe true mtu 1400 ipv6 true routes 10.9.0.0/16 fd09::/64
+				forward from 192.168.7.0/24 out ppp+ to 10.8.0.1/32
+				forward in ppp+ from 10.8.0.1/32 to 192.168.7.0/24 answers
+				forward from 192.168.7.0/24 out ppp+ to 10.9.0.0/16
+				forward in ppp+ from 10.9.0.0/16 to 192.168.7.0/24 answers
+				forward from fd07::/64 out ppp+ to fd09::/64
+				forward in ppp+ from fd09::/64 to fd07::/64
+				clamp out ppp+ remote 10.8.0.1/32
+				clamp out ppp+ remote 10.9.0.0/16
+				clamp out ppp+ remote fd09::/64
+				inner ppp+ remote 10.8.0.1/32
+				inner ppp+ remote 10.9.0.0/16
+				inner ppp+ remote fd09::/64
+				sysctl net/ipv4/ip_forward=1
+				sysctl net/ipv6/conf/all/forwarding=1
+				file /etc/iproute2/rt_protos.d/vpnctl.conf 0644
+				`,
+				"a": `
+				dial pptp/s 198.51.100.2 10.8.0.1 user ann word auth mschapv2 mppe true mtu 1400 ipv6 true
+				`,
+			}},
 	}
 	for _, tt := range tests {
 		for node, want := range tt.want {
@@ -304,7 +353,7 @@ func randomPPP(r *rand.Rand) string {
 		}
 		clients := []string{"d: {user: u1}"}
 		if node != "c" && r.IntN(2) == 0 {
-			clients = append(clients, fmt.Sprintf("c: {user: u2, routes: [10.%d.0.0/16, 10.%d.0.0/16]}", 99-i, 89-i))
+			clients = append(clients, fmt.Sprintf("c: {user: u2, routes: [10.%d.0.0/16, 10.%d.0.0/16, 'fd%d::/64'], networks: ['fc0%d::/64']}", 99-i, 89-i, 10+i, i))
 		}
 		lines = append(lines, "    clients: {"+strings.Join(shuffle(r, clients...), ", ")+"}")
 		servers[kind] = append(servers[kind], "  s"+node+":\n"+strings.Join(shuffle(r, lines...), "\n"))
@@ -332,6 +381,9 @@ func TestRandomPPP(t *testing.T) {
 			checkIPsec(t, node, s)
 			for i := range s.PPP.Servers {
 				checkServer(t, &s.PPP.Servers[i], s)
+				for _, n := range s.PPP.Servers[i].Networks {
+					checkNetworks(t, &s.PPP.Servers[i], n, s, w)
+				}
 			}
 			for i := range s.PPP.Links {
 				links++
@@ -396,8 +448,25 @@ func checkServer(t *testing.T, p *PPPServer, s *State) {
 	if p.MaxSessions > 0 && places > p.MaxSessions || places == 0 {
 		t.Errorf("%s %s: %d places for %d", s.Node, p.Object(), places, p.MaxSessions)
 	}
-	if s.Sysctl[forward4] != "1" || s.Sysctl[forward6] != "" {
+	if s.Sysctl[forward4] != "1" {
 		t.Errorf("%s: sysctl %v", s.Node, s.Sysctl)
+	}
+}
+
+// checkNetworks: what is behind a client passes on both nodes, and neither is without IPv6.
+func checkNetworks(t *testing.T, p *PPPServer, n PPPNetworks, s *State, w world) {
+	client := w["c"]
+	for _, prefix := range n.Prefixes {
+		a := prefix.Addr()
+		if from, to := s.Netfilter.passes(a); from != 1 || to != 1 {
+			t.Errorf("%s: %d rules let %s through, and %d back", p.Object(), from, a, to)
+		}
+		if !slices.ContainsFunc(client.Netfilter.Forwards, func(f Forward) bool { return f.Out == pppLinks && f.From == prefix && f.To.IsValid() }) {
+			t.Errorf("%s: %s leaves by no rule of its own node", p.Object(), prefix)
+		}
+		if !p.IPv6 || s.Sysctl[forward6] != "1" || client.Sysctl[forward6] != "1" || !slices.Contains(s.PPP.Fallbacks(), prefix) {
+			t.Errorf("%s: %s: IPv6 %v, settings %v and %v", p.Object(), prefix, p.IPv6, s.Sysctl, client.Sysctl)
+		}
 	}
 }
 

@@ -333,6 +333,9 @@ func showPPP(b *strings.Builder, p *PPP) {
 			option(b, "address", u.Address)
 			b.WriteString("\n")
 		}
+		for _, n := range s.Networks {
+			fmt.Fprintf(b, "  behind %s %s\n", n.User, join2(n.Prefixes))
+		}
 		for _, r := range s.Radius {
 			fmt.Fprintf(b, "  radius %s %d %d %s\n", r.Host, r.AuthPort, r.AcctPort, r.Secret)
 		}
@@ -353,6 +356,7 @@ func showPPPTunnel(b *strings.Builder, t *PPPTunnel) {
 	option(b, "ipsec", t.IPsec)
 	option(b, "mppe", t.MPPE)
 	option(b, "mtu", t.MTU)
+	option(b, "ipv6", t.IPv6)
 }
 
 // option prints what is not the zero of its type.

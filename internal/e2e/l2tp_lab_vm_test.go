@@ -15,27 +15,28 @@ import (
 
 // office is the network of the tests of L2TP, those of its example:
 //
-//	lanh -- vpn ===== out ===== branch
+//	lanh -- vpn ===== out ===== branch -- bh
 //	                 // \\
 //	                c1   n -- c2
 //
 // vpn and branch run vpnctl. The clients c1 and c2 are configured by hand, c2 is behind
-// NAT. lanh knows no way to the clients: vpn masquerades them.
+// NAT. lanh knows no way to the clients: vpn masquerades them. It knows one to all of IPv6.
 type office struct {
 	t           *testing.T
 	l           *lab.Lab
 	vpn, branch *node
 	c1, c2      *dialler
 	// out is the wire between all of them.
-	out  *lab.Host
-	lanh *lab.Host
+	out      *lab.Host
+	lanh, bh *lab.Host
 }
 
 var officeLab = sync.OnceValues(func() (*lab.Lab, error) {
 	l, err := lab.New(
 		lab.LAN("out", "vpn:eth0 10.13.0.101/24", "branch:eth0 10.13.0.105/24", "c1:eth0 10.13.0.106/24", "n:out 10.13.0.110/24"),
 		lab.Wire("c2:eth0 10.77.0.2/24 via 10.77.0.1", "n:in 10.77.0.1/24"),
-		lab.Wire("lanh:eth0 10.20.0.10/24", "vpn:ens33 10.20.0.1/24"),
+		lab.Wire("lanh:eth0 10.20.0.10/24 fd20::10/64 via fd20::1", "vpn:ens33 10.20.0.1/24 fd20::1/64"),
+		lab.Wire("bh:eth0 10.5.0.10/24 fd05::10/64 via 10.5.0.1 via fd05::1", "branch:lan0 10.5.0.1/24 fd05::1/64"),
 	)
 	if err != nil {
 		return nil, err
@@ -47,8 +48,9 @@ var officeLab = sync.OnceValues(func() (*lab.Lab, error) {
 			iptables -t nat -A POSTROUTING -o out -p udp -j MASQUERADE --to-ports 40000-40100
 			iptables -t nat -A POSTROUTING -o out -j MASQUERADE`,
 		"vpn": slim + tuned + `iptables -P FORWARD DROP
+			ip6tables -P FORWARD DROP
 			iptables -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT`,
-		"branch": slim + tuned,
+		"branch": slim + tuned + "ip6tables -P FORWARD DROP\niptables -P FORWARD DROP\n",
 		"c1":     slim,
 		"c2":     slim,
 	} {
@@ -80,7 +82,7 @@ func (o *office) in(t *testing.T) *office {
 	t.Helper()
 	n, h := nodes(t, o.l, program, "vpn", "branch"), o.l.With(t)
 	return &office{
-		t: t, l: o.l, vpn: n[0], branch: n[1], out: h.Host("out"), lanh: h.Host("lanh"),
+		t: t, l: o.l, vpn: n[0], branch: n[1], out: h.Host("out"), lanh: h.Host("lanh"), bh: h.Host("bh"),
 		c1: &dialler{Host: h.Host("c1"), t: t}, c2: &dialler{Host: h.Host("c2"), t: t},
 	}
 }
@@ -89,7 +91,7 @@ func (o *office) in(t *testing.T) *office {
 func (o *office) explain() {
 	for _, name := range []string{"vpn", "branch", "c1", "c2"} {
 		out, _ := o.l.Host(name).Try("sh", "-c", `tail -n 25 /var/log/charon.log /var/log/xl2tpd.log /var/log/ppp.log
-			ip -br addr; ip route; ip l2tp show tunnel; pgrep -a 'pppd|xl2tpd|charon'; xl2tpd-control -d available
+			ip -br addr; ip route; ip -6 route; ip l2tp show tunnel; pgrep -a 'pppd|xl2tpd|charon'; xl2tpd-control -d available
 			for f in /run/vpnctl/sessions/*; do cat $f; done`)
 		o.t.Logf("%s:\n%s", name, out)
 	}

@@ -181,6 +181,37 @@ func TestL2TP(t *testing.T) {
 		o.vpn.converged()
 		o.branch.converged()
 	})
+	step("IPv6, and what is behind the branch", func(t *testing.T, o *office) {
+		routed := strings.Replace(topology, "routes: [10.20.0.0/24]", "routes: [10.20.0.0/24, 'fd20::/64'], networks: [10.5.0.0/24, 'fd05::/64']", 1)
+		o.apply(o.vpn, routed)
+		// With its session down it leads nowhere.
+		if out := o.vpn.Run("ip", "-6", "route", "show", "fd05::/64"); !strings.Contains(out, "unreachable") {
+			t.Errorf("way on vpn: %s", out)
+		}
+		if text := o.apply(o.branch, routed); !strings.Contains(text, "ends 1 session") {
+			t.Errorf("the branch does not dial anew:\n%s", text)
+		}
+		seen := watchWire(t, o.out)
+		o.bh.Ping("fd20::10")
+		o.lanh.Ping("fd05::10")
+		o.branch.Ping("fd20::10")
+		o.vpn.Ping("10.5.0.10") // from an address of the link, to which bh's answers go by default
+		packets := seen.stop()
+		if open := slices.Concat(packets[""], packets["AH"]); len(open) > 0 || len(packets["ESP"]) < 8 {
+			t.Errorf("on the wire: %d of ESP, and these:\n%s", len(packets["ESP"]), strings.Join(open, ""))
+		}
+		o.vpn.converged()
+		o.branch.converged()
+		o.apply(o.vpn, topology)
+		o.apply(o.branch, topology)
+		o.branch.await("link", func() bool { return o.branch.status().Healthy && session(o.branch.status(), "user1") != nil })
+		for _, n := range []*node{o.vpn, o.branch} {
+			if out := n.Run("ip", "-6", "route", "show", "proto", "118"); out != "" {
+				t.Errorf("left on %s: %s", n.Name(), out)
+			}
+			n.converged()
+		}
+	})
 	step("RADIUS", func(t *testing.T, o *office) {
 		radius := startRadius(t, o.lanh, "192.168.131.77")
 		o.c2.hangUp()

@@ -42,7 +42,8 @@ var legacyLab = sync.OnceValues(func() (*lab.Lab, error) {
 	l, err := lab.New(
 		lab.LAN("out", "vpn:eth0 10.14.0.104/24", "branch:eth0 10.14.0.105/24", "c1:eth0 10.14.0.106/24", "c2:eth0 10.14.0.107/24"+others, "n:out0 10.14.0.110/24"),
 		lab.Wire("far:eth0 10.77.0.3/24 via 10.77.0.1", "n:in0 10.77.0.1/24"),
-		lab.Wire("lanh:eth0 10.20.0.10/24", "vpn:ens33 10.20.0.1/24"),
+		lab.Wire("lanh:eth0 10.20.0.10/24 fd20::10/64 via fd20::1", "vpn:ens33 10.20.0.1/24 fd20::1/64"),
+		lab.Wire("bh:eth0 fd05::10/64 via fd05::1", "branch:lan0 fd05::1/64"),
 	)
 	if err != nil {
 		return nil, err
@@ -343,14 +344,17 @@ func (p *legacy) testUsers(t *testing.T, topology string, two *lab.Process) {
 
 // testBranch has a node dial as user2, and the server restart under it.
 func (p *legacy) testBranch(t *testing.T, topology string) {
+	topology = strings.Replace(topology, "routes: [10.20.0.0/24]", "routes: [10.20.0.0/24, 'fd20::/64'], networks: ['fd05::/64']", 1)
+	p.apply(p.vpn, topology)
 	p.apply(p.branch, topology)
 	p.sees(p.branch, "user2", 1)
 	p.branch.converged()
 	p.branch.Ping("10.20.0.10")
+	p.lanh.Ping("fd05::10")
 	if row := p.rows(p.branch)["user2"][0]; row.Endpoint != "10.14.0.104" && row.Remote != "10.14.0.104" || !strings.Contains(fmt.Sprint(row.Addresses), "192.168.150.100") {
 		t.Errorf("the link's row is %+v", row)
 	}
-	seen := p.out.Capture("any", "icmp")
+	seen := p.out.Capture("any", "icmp or icmp6[0] == 128")
 	// The whole server ends, sessions and all, and nobody can call for a while. vpnctl starts
 	// it again, and the branch dials.
 	const away = "INPUT -p tcp --dport 1723 -j REJECT --reject-with tcp-reset"
@@ -365,9 +369,10 @@ func (p *legacy) testBranch(t *testing.T, topology string) {
 	p.branch.converged()
 	p.vpn.Run("sh", "-c", "iptables -D "+away)
 	p.branch.await("link again", func() bool { _, err := p.branch.Try("ping", "-c1", "-W1", "10.20.0.10"); return err == nil })
+	p.lanh.Ping("fd05::10")
 	p.vpn.converged()
 	p.branch.converged()
-	if text := seen.Stop(); strings.Contains(text, "10.20.0.10") {
+	if text := seen.Stop(); strings.Contains(text, "10.20.0.10") || strings.Contains(text, "fd05::10") {
 		t.Errorf("in clear on the wire:\n%s", text)
 	}
 }

@@ -155,9 +155,8 @@ func (b *builder) stays(r rtnl.Route) bool {
 	case r.Protocol != protocol:
 		return true
 	case strings.HasPrefix(dev, "ppp"):
-		return slices.ContainsFunc(b.Want.PPP.Links, func(l desired.PPPLink) bool {
-			return l.DefaultRoute || slices.Contains(l.Routes, r.Dst)
-		})
+		return slices.Contains(b.Want.PPP.Fallbacks(), r.Dst) ||
+			slices.ContainsFunc(b.Want.PPP.Links, func(l desired.PPPLink) bool { return l.DefaultRoute })
 	}
 	return slices.ContainsFunc(b.Want.IPsec.Routes, func(s desired.SelectorRoute) bool { return s.Dst == r.Dst }) ||
 		slices.ContainsFunc(b.Want.PPP.Links, func(l desired.PPPLink) bool { return l.Server == r.Dst.Addr().String() })

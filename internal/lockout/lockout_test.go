@@ -414,6 +414,14 @@ func TestAnalyse(t *testing.T) {
 			plan: []backend.Change{update("l2tp/office")}, object: "l2tp/office", words: "would go through l2tp/office",
 		},
 		{
+			name: "a network behind who dials in captures", from: internet,
+			want: func(s *desired.State) {
+				s.PPP.Servers = []desired.PPPServer{{PPPTunnel: desired.PPPTunnel{Protocol: desired.L2TP, Name: "office"},
+					Networks: []desired.PPPNetworks{{User: "ann", Prefixes: prefixes("203.0.113.0/24")}}}}
+			},
+			plan: []backend.Change{update("l2tp/office/user/ann")}, object: "l2tp/office/user/ann", words: "would go through l2tp/office/user/ann",
+		},
+		{
 			name: "a default route of PPP captures", from: internet,
 			want: func(s *desired.State) {
 				s.PPP.Links = []desired.PPPLink{{PPPTunnel: desired.PPPTunnel{Protocol: desired.PPTP, Name: "legacy"}, Server: "192.0.2.70", DefaultRoute: true}}

@@ -37,29 +37,38 @@ func (b *builder) sessions() map[string][]string {
 	return out
 }
 
-// addSessions adds the routes of sessions of PPP that this node keeps up. Those that are
+// addSessions adds the routes into sessions of PPP, of this node's links and of who dials
+// in. Those that are
 // live have them already, by names that nobody knows beforehand.
 func (b *builder) addSessions(v *view) {
 	for i := range b.Want.PPP.Links {
 		l := &b.Want.PPP.Links[i]
 		for _, dst := range l.Routes {
-			b.addSession(v, l, dst)
+			b.addSession(v, l.Object(), dst)
 		}
 		if l.DefaultRoute {
-			b.addSession(v, l, netip.PrefixFrom(netip.IPv4Unspecified(), 0))
+			b.addSession(v, l.Object(), netip.PrefixFrom(netip.IPv4Unspecified(), 0))
 			if a, err := netip.ParseAddr(l.Server); err == nil {
 				b.spare(v, a)
 			}
 		}
 	}
+	for i := range b.Want.PPP.Servers {
+		s := &b.Want.PPP.Servers[i]
+		for _, n := range s.Networks {
+			for _, dst := range n.Prefixes {
+				b.addSession(v, s.Object()+"/user/"+n.User, dst)
+			}
+		}
+	}
 }
 
-func (b *builder) addSession(v *view, l *desired.PPPLink, dst netip.Prefix) {
+func (b *builder) addSession(v *view, object string, dst netip.Prefix) {
 	live := slices.ContainsFunc(v.routes, func(r route) bool { return r.Dst == dst && r.Protocol == protocol })
 	if !live {
 		r := rtnl.Route{Dst: dst, Table: rtnl.MainTable, Protocol: protocol}
 		// Ahead of the host's own of the same prefix: a session's default route is taken.
-		v.routes = slices.Insert(v.routes, 0, route{Route: r, dev: l.Object(), objects: []string{routeObject(r), l.Object()}})
+		v.routes = slices.Insert(v.routes, 0, route{Route: r, dev: object, objects: []string{routeObject(r), object}})
 	}
 }
 

@@ -17,7 +17,9 @@
 // gone count for nothing. Of sessions without one, those from before vpnctl, pppd's own
 // database tells, its pid files and its command line; addresses are the kernel's to tell.
 //
-// PPP carries IPv4 alone here: IPv6 would have link-local addresses only, and nothing that
-// could be routed. pppd cannot limit a user's rate, and hands out two DNS servers at most.
+// Of IPv6 pppd hands out link-local addresses only. What is routed into a session, of either
+// family, is a link's routes and, on a server, the networks behind a node that dials in; where
+// none of these is IPv6, sessions carry none. A link dials anew when that changes; a server's
+// sessions have it from their next login on. pppd cannot limit a user's rate, and hands out two DNS servers at most.
 // Its PAP carries ASCII alone.
 package ppp

@@ -2,8 +2,11 @@ package ppp
 
 import (
 	_ "embed" // the hooks are files of their own, so that a shell can check them
+	"fmt"
 	"io/fs"
+	"strings"
 
+	"github.com/vpnctl/vpnctl/internal/backend"
 	"github.com/vpnctl/vpnctl/internal/desired"
 	"github.com/vpnctl/vpnctl/internal/file"
 	"github.com/vpnctl/vpnctl/internal/secret"
@@ -14,6 +17,7 @@ const (
 	upHookPath   = folder + "/ip-up.d/vpnctl"
 	downHookPath = folder + "/ip-down.d/vpnctl"
 	modulesPath  = "/etc/modules-load.d/vpnctl.conf"
+	networksPath = folder + "/vpnctl-networks"
 )
 
 //go:embed hooks/ip-up
@@ -30,13 +34,18 @@ func plainFiles(s *desired.State) []desired.File {
 	}
 	p := &s.PPP
 	radius := false
+	var networks []byte
 	for i := range p.Servers {
 		server := &p.Servers[i]
 		add(OptionsPath(&server.PPPTunnel), 0o644, RenderOptions(server))
+		networks = append(networks, renderNetworks(server)...)
 		if len(server.Radius) > 0 {
 			add(radiusConfigPath(&server.PPPTunnel), 0o644, renderRadius(s.Node, server))
 			radius = true
 		}
+	}
+	if len(networks) > 0 {
+		add(networksPath, 0o644, append([]byte(scriptHeader), networks...))
 	}
 	if radius {
 		add(radiusDictionaryPath, 0o644, radiusDictionary)
@@ -50,6 +59,16 @@ func plainFiles(s *desired.State) []desired.File {
 	}
 	if len(s.Modules) > 0 {
 		add(modulesPath, 0o644, renderModules(s.Modules))
+	}
+	return out
+}
+
+// renderNetworks are lines of server, networks and user, apart by tabs, which no name has:
+// what the hook looks up when somebody has logged in.
+func renderNetworks(s *desired.PPPServer) []byte {
+	var out []byte
+	for _, n := range s.Networks {
+		out = fmt.Appendf(out, "%s\t%s\t%s\n", s.Object(), strings.Join(backend.FormatAddrs(n.Prefixes), " "), n.User)
 	}
 	return out
 }

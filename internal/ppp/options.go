@@ -75,9 +75,13 @@ func begin(t *desired.PPPTunnel) *options {
 	// Headers that are compressed by difference do not survive a lost packet, and nothing
 	// below sends one again.
 	o.add("novj")
-	// Nothing but link-local addresses would come of it, and a way around rules and routes
-	// that know of IPv4 alone.
-	o.add("noipv6")
+	if t.IPv6 {
+		o.add("+ipv6")
+	} else {
+		// Nothing but link-local addresses would come of it, and a way around rules and
+		// routes that know of IPv4 alone.
+		o.add("noipv6")
+	}
 	o.add("nodefaultroute")
 	o.add("lcp-echo-interval", fmt.Sprint(echoInterval))
 	o.add("lcp-echo-failure", fmt.Sprint(echoFailures))

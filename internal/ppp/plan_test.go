@@ -2,6 +2,7 @@ package ppp_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -217,6 +218,62 @@ func TestLink(t *testing.T) {
 	r.network.DelLink("ppp0")
 	r.apply(state())
 	if got := r.network.String(); got != "" || len(r.memory) > 0 {
+		t.Errorf("left: routes %q, memory %s", got, r.encode(r.memory))
+	}
+}
+
+// TestNetworks routes what is behind a user into his newest session.
+func TestNetworks(t *testing.T) {
+	r := newRig(t)
+	users := r.users(map[string]string{"user1": "one", "user2": "two"})
+	behind := func(prefixes ...string) *desired.State {
+		n := desired.PPPNetworks{User: "user1"}
+		for _, p := range prefixes {
+			n.Prefixes = append(n.Prefixes, netip.MustParsePrefix(p))
+		}
+		return state(server("office", users, func(s *desired.PPPServer) { s.IPv6, s.Networks = true, []desired.PPPNetworks{n} }))
+	}
+	text := r.apply(behind("10.5.0.0/24", "fd05::/64"))
+	for _, line := range []string{"+ route/10.5.0.0/24\n    dev: unreachable\n", "+ route/fd05::/64\n    dev: unreachable\n", "+ file/etc/ppp/vpnctl-networks\n"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %q in\n%s", line, text)
+		}
+	}
+	files := r.files.String()
+	for _, line := range []string{"l2tp/office\t10.5.0.0/24 fd05::/64\tuser1\n", "\t+ipv6\n"} {
+		if !strings.Contains(files, line) {
+			t.Errorf("no %q in\n%s", line, files)
+		}
+	}
+	for n, user := range []string{"user1", "user2", "user1"} {
+		s := r.sessions.Begin(ppp.Session{Protocol: desired.L2TP, Name: "office", User: user, Since: r.now,
+			Local: addr("192.168.130.1"), Remote: addr(fmt.Sprintf("192.168.130.10%d", n))})
+		r.network.AddLink(s.Interface)
+		r.now = r.now.Add(time.Minute)
+	}
+	r.now = r.now.Add(time.Hour)
+	newest := ""
+	for line := range strings.Lines(r.sessions.String()) {
+		if strings.Contains(line, "192.168.130.102") {
+			newest, _, _ = strings.Cut(line, " ")
+		}
+	}
+	if text := r.apply(behind("10.5.0.0/24", "fd05::/64")); newest == "" || strings.Count(text, "dev: "+newest+"\n") != 2 || strings.Count(text, "dev: ") != 2 {
+		t.Errorf("of the sessions\n%sthe newest has not all:\n%s", r.sessions, text)
+	}
+	if text := r.apply(behind("10.6.0.0/24")); strings.Contains(text, "!") || strings.Count(r.network.String(), "10.6.0.0/24") != 2 || strings.Contains(r.network.String(), "05") {
+		t.Errorf("routes are\n%splan was\n%s", r.network, text)
+	}
+	r.network.AddLink("eth1", rtnl.Route{Dst: netip.MustParsePrefix("fd07::/64"), Metric: 1024})
+	err := r.backend().Check(t.Context(), r.input(behind("fd07::/64")))
+	if err == nil || !strings.Contains(err.Error(), "l2tp/office/user/user1: route fd07::/64 is there already and not vpnctl's") {
+		t.Errorf("a route of somebody else's: %v", err)
+	}
+	for _, name := range []string{"ppp0", "ppp1", "ppp2"} {
+		r.network.DelLink(name) // whoever stops the daemon ends its sessions
+	}
+	r.apply(state())
+	if got := r.network.String(); strings.Contains(got, "proto 118") || len(r.memory) > 0 {
 		t.Errorf("left: routes %q, memory %s", got, r.encode(r.memory))
 	}
 }

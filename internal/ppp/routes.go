@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -31,7 +32,7 @@ type sessionRoutes struct {
 // settling is how long after a session's beginning its hook may still be at work.
 const settling = 10 * time.Second
 
-// planRoutes plans what leads nowhere while a link is down, and the routes of links that
+// planRoutes plans what leads nowhere while a session is down, and the routes of those that
 // are up: pppd's hook makes them when a session begins, with the options of then.
 func (d *differ) planRoutes() error {
 	c, err := d.b.Network()
@@ -48,16 +49,39 @@ func (d *differ) planRoutes() error {
 	}
 	for i := range d.sessions {
 		s := &d.sessions[i]
-		l := findLink(&d.in.Want.PPP, s.Object())
+		want, ok := d.routesInto(s)
 		at := slices.IndexFunc(links, func(l rtnl.Link) bool { return l.Name == s.Interface })
-		if !s.Link || l == nil || at < 0 || d.b.Now().Sub(s.Since) < settling {
+		if !ok || at < 0 || d.b.Now().Sub(s.Since) < settling {
 			continue
 		}
-		if err := d.planSession(c, links[at].Index, l, s); err != nil {
+		if err := d.planSession(c, links[at].Index, want, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// routesInto are the routes that lead into a session; it reports false for one that is not
+// vpnctl's business. Of a user who is in twice, the newest session has them.
+func (d *differ) routesInto(s *Session) ([]netip.Prefix, bool) {
+	if s.Link {
+		l := findLink(&d.in.Want.PPP, s.Object())
+		if l == nil {
+			return nil, false
+		}
+		return linkRoutes(l), true
+	}
+	server := d.in.Want.PPP.Server(s.Protocol)
+	if s.Name == "" || server == nil || server.Name != s.Name || s.User == "" {
+		return nil, false
+	}
+	newer := func(o Session) bool {
+		return o.Object() == s.Object() && !o.Link && o.User == s.User && o.Since.After(s.Since)
+	}
+	if slices.ContainsFunc(d.sessions, newer) {
+		return nil, true
+	}
+	return server.NetworksOf(s.User), true
 }
 
 func (d *differ) planFallbacks(c Network) error {
@@ -84,7 +108,7 @@ func (d *differ) planFallbacks(c Network) error {
 }
 
 // planSession plans the routes of one session.
-func (d *differ) planSession(c Network, index int, l *desired.PPPLink, s *Session) error {
+func (d *differ) planSession(c Network, index int, want []netip.Prefix, s *Session) error {
 	routes, err := c.Routes(rtnl.RouteFilter{Table: rtnl.MainTable, Protocol: protocol, Index: index})
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
@@ -95,7 +119,6 @@ func (d *differ) planSession(c Network, index int, l *desired.PPPLink, s *Sessio
 			have = append(have, r.Dst)
 		}
 	}
-	want := linkRoutes(l)
 	if add := without(want, have); len(add) > 0 {
 		d.steps = append(d.steps, backend.Step{Phase: backend.PhaseRoute, Changes: routeChanges(backend.Create, add, s.Interface),
 			Op: backend.Op{Kind: opRoutes, To: &sessionRoutes{s.Interface, add}}})
@@ -193,9 +216,20 @@ func (b *Backend) change(remove, add []rtnl.Route, index int) error {
 	return nil
 }
 
-// checkRoutes refuses a link whose route somebody else has.
+// checkRoutes refuses a link or network whose route somebody else has.
 func (b *Backend) checkRoutes(in backend.Input) error {
-	if len(in.Want.PPP.Links) == 0 {
+	want := map[string][]netip.Prefix{}
+	for i := range in.Want.PPP.Links {
+		l := &in.Want.PPP.Links[i]
+		want[l.Object()] = linkRoutes(l)
+	}
+	for i := range in.Want.PPP.Servers {
+		s := &in.Want.PPP.Servers[i]
+		for _, n := range s.Networks {
+			want[s.Object()+"/user/"+n.User] = n.Prefixes
+		}
+	}
+	if len(want) == 0 {
 		return nil
 	}
 	c, err := b.Network()
@@ -208,11 +242,12 @@ func (b *Backend) checkRoutes(in backend.Input) error {
 		return fmt.Errorf("listing routes: %w", err)
 	}
 	var errs []error
-	for i := range in.Want.PPP.Links {
-		l := &in.Want.PPP.Links[i]
-		for _, p := range linkRoutes(l) {
-			if slices.ContainsFunc(routes, func(r rtnl.Route) bool { return r.Dst == p && r.Metric == 0 && r.Protocol != protocol }) {
-				errs = append(errs, backend.Refuse(l.Object(), "ip route del "+p.String(), "route %s is there already and not vpnctl's", p))
+	for _, object := range slices.Sorted(maps.Keys(want)) {
+		for _, p := range want[object] {
+			if slices.ContainsFunc(routes, func(r rtnl.Route) bool {
+				return r.Dst == p && r.Metric == rtnl.DefaultMetric(p) && r.Protocol != protocol
+			}) {
+				errs = append(errs, backend.Refuse(object, "ip route del "+p.String(), "route %s is there already and not vpnctl's", p))
 			}
 		}
 	}

@@ -218,11 +218,19 @@ func (d *differ) addressBefore(t desired.Tunnelling, user string) netip.Addr {
 	return u.Address
 }
 
-// staleLink reports whether a link's session is one of another user: it dials anew then.
-// PPTP's links see to that themselves.
+// staleLink reports whether a link's session is one of another user, or without the IPv6
+// that is wanted: it dials anew then. PPTP's links see to that themselves.
 func (d *differ) staleLink(s *Session) bool {
 	l := findLink(&d.in.Want.PPP, s.Object())
-	return s.Protocol == desired.L2TP && l != nil && s.User != "" && s.User != l.User
+	if s.Protocol != desired.L2TP || l == nil {
+		return false
+	}
+	if d.in.Applied != nil {
+		if before := findLink(&d.in.Applied.PPP, s.Object()); before != nil && before.IPv6 != l.IPv6 {
+			return true
+		}
+	}
+	return s.User != "" && s.User != l.User
 }
 
 func findLink(p *desired.PPP, object string) *desired.PPPLink {

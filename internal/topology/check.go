@@ -22,6 +22,7 @@ type checker struct {
 	interfaces map[interfaceKey]claim
 	spans      []span
 	resolvers  map[string]*Client // of IPsec: the first of each node
+	behind     map[behind]*Client // of PPP
 }
 
 // claim is who has something that nobody else can have.

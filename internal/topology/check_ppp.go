@@ -124,6 +124,9 @@ func remoteipLength(pools []Range) int {
 	return n
 }
 
+// minIPv6MTU is what every link of IPv6 has to carry.
+const minIPv6MTU = 1280
+
 // checkServer checks what L2TP and PPTP have in common.
 func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
 	node := c.node(c.under(p.Pos, "server"), p.Server)
@@ -141,6 +144,9 @@ func (c *checker) checkServer(p *PPP, kind string, servers map[string]claim) {
 	}
 	if p.Radius != nil {
 		c.checkRadius(p)
+	}
+	if p.IPv6() && p.MTU != 0 && p.MTU < minIPv6MTU {
+		c.errorf(c.under(p.Pos, "mtu"), "is %d, and IPv6, which the clients route, needs %d (RFC 8200, section 5)", p.MTU, minIPv6MTU)
 	}
 	if len(p.DNS) > 2 {
 		c.errorf(c.under(p.Pos, "dns", 2), "is one too many: pppd hands out two")
@@ -168,11 +174,53 @@ func (c *checker) checkPPPClient(p *PPP, cl *Client, server *Node) {
 	case server.dialled4().IsZero():
 		c.errorf(cl.Pos, "cannot dial %s, which has no IPv4 address, and there is nothing else here to dial", p.Server)
 	}
-	for _, route := range cl.Routes {
-		if !route.Addr().Is4() {
-			c.errorf(c.under(cl.Pos, "routes"), "%s is not IPv4, and PPP carries nothing else here", route)
+	c.checkNetworks(p, cl)
+}
+
+// checkNetworks checks what lies behind a client: its server routes that into one session.
+func (c *checker) checkNetworks(p *PPP, cl *Client) {
+	if len(cl.Networks) == 0 {
+		return
+	}
+	pos := c.under(cl.Pos, "networks")
+	for i := range p.Clients {
+		if other := &p.Clients[i]; other != cl && other.User == cl.User && cl.User != "" {
+			c.errorf(pos, "are behind whoever logs in as %q, and %s (line %d) does so, too: give each a user of its own",
+				cl.User, other.Node, other.Pos.Line)
 		}
 	}
+	node := c.t.Node(cl.Node)
+	for _, network := range cl.Networks {
+		c.addNetwork(p.Server, network, cl)
+		if network.Bits() == 0 {
+			c.errorf(pos, "%s is everything, and cannot be behind one client", network)
+			continue
+		}
+		for i := 0; node != nil && i < len(node.Addresses); i++ {
+			if h := node.Addresses[i]; h.Addr.IsValid() && network.Contains(h.Addr) {
+				c.errorf(pos, "%s holds %s, where the link's own packets go: take %s out of it", network, h.Addr, cl.Node)
+			}
+		}
+	}
+}
+
+// addNetwork refuses a network that lies behind two clients of one node.
+func (c *checker) addNetwork(server string, network netip.Prefix, cl *Client) {
+	key := behind{server, network}
+	if first := c.behind[key]; first != nil {
+		c.errorf(c.under(cl.Pos, "networks"), "%s is behind %s (line %d) already", network, first.Node, first.Pos.Line)
+		return
+	}
+	if c.behind == nil {
+		c.behind = map[behind]*Client{}
+	}
+	c.behind[key] = cl
+}
+
+// behind is a network that a server routes to a client.
+type behind struct {
+	server  string
+	network netip.Prefix
 }
 
 // checkFixedLogin refuses a user with a fixed address on two nodes.
@@ -189,13 +237,14 @@ func (c *checker) checkFixedLogin(p *PPP, cl *Client, seen map[string]*Client) {
 	seen[cl.User] = cl
 }
 
-// checkPPPFamily refuses IPv6, of which PPP has link-local addresses only.
+// checkPPPFamily refuses IPv6 where addresses are handed out: of IPv6, PPP hands out
+// link-local ones only.
 func (c *checker) checkPPPFamily(p *PPP) {
 	refuse := func(a netip.Addr, pos func() Pos) {
 		switch {
 		case !a.IsValid():
 		case !a.Is4():
-			c.errorf(pos(), "%s is not IPv4, and PPP carries nothing else here", a)
+			c.errorf(pos(), "%s is not IPv4, and PPP hands out nothing else", a)
 		case a.IsLoopback():
 			c.errorf(pos(), "%s is the loopback's: nobody else can reach it", a)
 		}

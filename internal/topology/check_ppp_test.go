@@ -66,7 +66,7 @@ pptp:
 				`f:11:40: l2tp.l.users.u.address: 10.0.0.1 is the local_ip of the server`,
 				`f:13:40: l2tp.l.users.w.address: 10.0.0.30 is the address of user v (line 12) already`,
 				`f:14:40: l2tp.l.users.x.address: 10.0.0.20 is inside the pool 10.0.0.10-10.0.0.20, which hands it to anybody`,
-				`f:15:40: l2tp.l.users.y.address: fd00::1 is not IPv4, and PPP carries nothing else here`,
+				`f:15:40: l2tp.l.users.y.address: fd00::1 is not IPv4, and PPP hands out nothing else`,
 			},
 		},
 		{
@@ -133,7 +133,6 @@ pptp:
 `,
 			want: []string{
 				`f:11:15: l2tp.l.clients.a: cannot dial c, which has no address`,
-				`f:11:40: l2tp.l.clients.a.routes: fd00::/8 is not IPv4, and PPP carries nothing else here`,
 				`f:11:55: l2tp.l.clients.b: cannot dial c, which has no address`,
 				`f:11:65: l2tp.l.clients.b.user: "user1" logs in on a (line 11) already, and a fixed address cannot be in two places`,
 				`f:11:73: l2tp.l.clients.c: is the server itself`,
@@ -144,7 +143,31 @@ pptp:
 				`f:11:97: l2tp.l.clients.zz: "zz" is no node of this file; the nodes are a, b, c, d`,
 				`f:11:97: l2tp.l.clients.zz: cannot dial c, which has no address`,
 				`f:11:108: l2tp.l.clients.zz.user: "user1" logs in on a (line 11) already, and a fixed address cannot be in two places`,
-				`f:11:115: l2tp.l.clients.zz.router: unknown key (did you mean "routes"?); allowed are default_route, routes, use_dns, user`,
+				`f:11:115: l2tp.l.clients.zz.router: unknown key (did you mean "routes"?); allowed are default_route, networks, routes, use_dns, user`,
+			},
+		},
+		{
+			name: "networks behind clients",
+			yaml: `l2tp:
+  l:
+    server: a
+    local_ip: 10.0.2.1
+    mtu: 1200
+    pools: [10.0.2.10-10.0.2.20]
+    ipsec: {psk: {env: P}}
+    users: {u: {password: {env: U}}, v: {password: {env: U}}}
+    clients:
+      b: {user: u, networks: ["fd20::/64", 0.0.0.0/0, 192.0.2.0/24]}
+      d: {user: u, networks: ["fd21::/64"]}
+      c: {user: v, networks: ["fd20::/64"], routes: ["fd00::/8"]}
+`,
+			want: []string{
+				`f:8:10: l2tp.l.mtu: is 1200, and IPv6, which the clients route, needs 1280 (RFC 8200, section 5)`,
+				`f:13:30: l2tp.l.clients.b.networks: are behind whoever logs in as "u", and d (line 14) does so, too: give each a user of its own`,
+				`f:13:30: l2tp.l.clients.b.networks: 0.0.0.0/0 is everything, and cannot be behind one client`,
+				`f:13:30: l2tp.l.clients.b.networks: 192.0.2.0/24 holds 192.0.2.2, where the link's own packets go: take b out of it`,
+				`f:14:30: l2tp.l.clients.d.networks: are behind whoever logs in as "u", and b (line 13) does so, too: give each a user of its own`,
+				`f:15:30: l2tp.l.clients.c.networks: fd20::/64 is behind b (line 13) already`,
 			},
 		},
 		{
@@ -153,12 +176,12 @@ pptp:
   p: {server: a, allow_insecure: true, local_ip: "fd00::1", pools: ["fd00::5-fd00::9", 10.0.0.0/24, 10.0.0.9-10.0.0.1], mtu: 100, dns: [8.8.8.8, "fd00::53", 9.9.9.9], users: {u: {password: {env: U}}}}
 `,
 			want: []string{
-				`f:5:50: pptp.p.local_ip: fd00::1 is not IPv4, and PPP carries nothing else here`,
-				`f:5:69: pptp.p.pools[0]: fd00::5 is not IPv4, and PPP carries nothing else here`,
+				`f:5:50: pptp.p.local_ip: fd00::1 is not IPv4, and PPP hands out nothing else`,
+				`f:5:69: pptp.p.pools[0]: fd00::5 is not IPv4, and PPP hands out nothing else`,
 				`f:5:88: pptp.p.pools[1]: "10.0.0.0/24" is no range such as 10.0.0.10-10.0.0.20`,
 				`f:5:101: pptp.p.pools[2]: "10.0.0.9-10.0.0.1" ends before it begins`,
 				`f:5:126: pptp.p.mtu: "100" is not allowed: use a number from 128 to 16384`,
-				`f:5:146: pptp.p.dns[1]: fd00::53 is not IPv4, and PPP carries nothing else here`,
+				`f:5:146: pptp.p.dns[1]: fd00::53 is not IPv4, and PPP hands out nothing else`,
 				`f:5:158: pptp.p.dns[2]: is one too many: pppd hands out two`,
 			},
 		},

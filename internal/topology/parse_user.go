@@ -42,7 +42,8 @@ var ipsecClientFields = extend(clientFields, fields[Client]{
 })
 
 var pppClientFields = extend(clientFields, fields[Client]{
-	"routes": func(c *Client, v *value) { c.Routes = v.prefixes() },
+	"routes":   func(c *Client, v *value) { c.Routes = v.prefixes() },
+	"networks": func(c *Client, v *value) { c.Networks = v.prefixes() },
 })
 
 func readClients(v *value, known fields[Client]) []Client {

@@ -115,7 +115,10 @@ type Client struct {
 	Auth Auth
 	// Routes are sent through the link; masked and sorted. Not for IPsec,
 	// where the server's subnets say it.
-	Routes       []netip.Prefix
+	Routes []netip.Prefix
+	// Networks are reached through the node: its server routes them into its link. Masked
+	// and sorted; of PPP alone.
+	Networks     []netip.Prefix
 	DefaultRoute bool
 	UseDNS       bool
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vpnctl/vpnctl/internal/secret"
@@ -36,6 +37,13 @@ type PPP struct {
 	Radius  *Radius
 	Users   []User
 	Clients []Client
+}
+
+// IPv6 reports whether links carry IPv6 as well: where a client has IPv6 to route.
+func (p *PPP) IPv6() bool {
+	return slices.ContainsFunc(p.Clients, func(cl Client) bool {
+		return slices.ContainsFunc(slices.Concat(cl.Routes, cl.Networks), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	})
 }
 
 // PPPAuth is a way to log in to PPP.
