@@ -34,7 +34,7 @@ setup: ## install the Debian packages that tests need, fetch the machine's kerne
 test: test-unit test-e2e ## run all tests
 
 test-unit: setup ## run the tests of all packages, with the race detector
-	$(GOTEST) go test -race -v $$(go list ./... | grep -v /internal/e2e)
+	$(GOTEST) go test -race -p 4 -v $$(go list ./... | grep -v /internal/e2e)
 
 test-e2e: setup ## run the end-to-end tests, here and on Debian's kernel in a virtual machine
 	$(GOTEST) -times go test -v -timeout 20m ./internal/e2e
