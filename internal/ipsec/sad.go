@@ -24,7 +24,7 @@ type SAD interface {
 // KernelSA is an SA as the kernel knows it.
 type KernelSA struct {
 	Src, Dst netip.Addr // outer addresses: the sender's, the receiver's
-	Protocol uint8      // unix.IPPROTO_ESP or IPPROTO_AH
+	Protocol uint8      // unix.IPPROTO_ESP, IPPROTO_AH or IPPROTO_COMP
 	SPI      uint32
 	ReqID    uint32 // by which policies find it; 0: by none
 	Mark     [2]uint32
@@ -87,7 +87,11 @@ func (w *watcher) orphans(ctx context.Context, kernel []KernelSA, charon []ikeSA
 			}
 		}
 	}
-	unknown := slices.DeleteFunc(kernel, func(sa KernelSA) bool { return sa.ReqID == 0 || known[sa.SPI] })
+	unknown := slices.DeleteFunc(kernel, func(sa KernelSA) bool {
+		// One of IPComp has another number, and does nothing without that of ESP or AH.
+		protects := sa.Protocol == unix.IPPROTO_ESP || sa.Protocol == unix.IPPROTO_AH
+		return sa.ReqID == 0 || !protects || known[sa.SPI]
+	})
 	if len(unknown) == 0 {
 		return nil
 	}

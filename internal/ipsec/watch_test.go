@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -224,11 +225,15 @@ func TestWatch(t *testing.T) {
 		r.charon.Connect("a", "a", "", "", "192.168.20.20")
 		r.charon.Connect("b", "b", "", "", "192.0.2.2")
 		r.charon.Connect("b", "b", "", "", "192.0.2.3") // of somebody else's
+		sad := charontest.SAD{Charon: r.charon}
+		byHand := ipsec.KernelSA{Dst: netip.MustParseAddr("192.168.20.20"), Protocol: 50, SPI: 0x1234}
+		ipcomp := ipsec.KernelSA{Dst: byHand.Dst, Protocol: 108, SPI: 0x42, ReqID: 1}
+		sad.Put(byHand)
+		sad.Put(ipcomp)
 		g := r.watch(want)
 		r.charon.Restart()
-		sad := charontest.SAD{Charon: r.charon}
 		r.await(func() error {
-			if all, err := sad.SAs(); err != nil || len(all) != 1 || all[0].Dst.String() != "192.0.2.3" {
+			if all, err := sad.SAs(); err != nil || len(all) != 3 || all[0] != byHand || all[1] != ipcomp || all[2].Dst.String() != "192.0.2.3" {
 				return errors.Join(err, fmt.Errorf("the kernel has %+v", all))
 			}
 			return nil

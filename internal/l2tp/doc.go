@@ -27,4 +27,11 @@
 //     restarted for nothing else.
 //
 // A restart ends every session; clients that redial are back after a few seconds.
+//
+// # How a link is dialled again
+//
+// An xl2tpd that gets no answer asks again after one second, and after twice as long each
+// time; it gives up after five, and begins anew after a fixed time, which cannot be changed
+// for a section that it has loaded. So a server that refuses a user is asked every few
+// seconds. PPTP's links are dialled by vpnctl, and back off.
 package l2tp

@@ -24,6 +24,13 @@ func (s SAD) SAs() ([]ipsec.KernelSA, error) {
 	return s.Charon.inKernel(), nil
 }
 
+// Put adds one, as somebody else would.
+func (s SAD) Put(sa ipsec.KernelSA) {
+	s.Charon.mu.Lock()
+	defer s.Charon.mu.Unlock()
+	s.Charon.orphans = append(s.Charon.orphans, sa)
+}
+
 // Delete implements ipsec.SAD.
 func (s SAD) Delete(sa ipsec.KernelSA) error {
 	s.Charon.mu.Lock()
