@@ -3,6 +3,7 @@ package ppp
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpnctl/vpnctl/internal/desired"
 )
 
 // hooks are the hooks with another folder for records.
@@ -69,6 +72,56 @@ func (h *hooks) records() map[string]record {
 		out[filepath.Base(path)] = parseRecord(string(raw))
 	}
 	return out
+}
+
+// fakeIP is an ip(8) that says what it was asked in a file. A route of 10.6.0.0/24 is there,
+// somebody else's, and one of 10.7.0.0/24, an older session's.
+const fakeIP = `#!/bin/sh
+echo "$*" >>"%s"
+case "$*" in
+*"add 10.6."*|*"add 10.7."*) exit 2 ;;
+*"show exact 10.7."*) echo "unicast 10.7.0.0/24 dev ppp0 proto 118 scope link" ;;
+esac
+`
+
+// TestHookNetworks: what is behind a user is routed into his session, and nobody else's.
+func TestHookNetworks(t *testing.T) {
+	odd := `a b$(id)"\` + "`id`' *"
+	s := &desired.PPPServer{PPPTunnel: desired.PPPTunnel{Protocol: desired.L2TP, Name: "office"}, Networks: []desired.PPPNetworks{
+		{User: odd, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.5.0.0/24"), netip.MustParsePrefix("fd05::/64")}},
+		{User: "other", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.6.0.0/24"), netip.MustParsePrefix("10.7.0.0/24")}},
+	}}
+	for _, tt := range []struct {
+		name string
+		env  []string
+		want string
+	}{
+		{"odd name", []string{"VPNCTL=l2tp/office", "PEERNAME=" + odd}, "-4 route add 10.5.0.0/24 dev ppp0 proto 118\n-6 route add fd05::/64 dev ppp0 proto 118\n"},
+		{"taken", []string{"VPNCTL=l2tp/office", "PEERNAME=other"}, "-4 route add 10.6.0.0/24 dev ppp0 proto 118\n" +
+			"-4 -d route show exact 10.6.0.0/24 proto 118 type unicast\n-4 route add 10.7.0.0/24 dev ppp0 proto 118\n" +
+			"-4 -d route show exact 10.7.0.0/24 proto 118 type unicast\n-4 route replace 10.7.0.0/24 dev ppp0 proto 118\n"},
+		{"part of a name", []string{"VPNCTL=l2tp/office", "PEERNAME=a b"}, ""},
+		{"another server's", []string{"VPNCTL=pptp/office", "PEERNAME=other"}, ""},
+		{"a link", []string{"VPNCTL=l2tp/office", "VPNCTL_LINK=1", "PEERNAME=other", "VPNCTL_ROUTES=fd09::/64"}, "-6 route add fd09::/64 dev ppp0 proto 118\n"},
+		{"nobody", []string{"VPNCTL=l2tp/office"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			log, networks := filepath.Join(dir, "log"), filepath.Join(dir, "networks")
+			for path, text := range map[string]string{filepath.Join(dir, "ip"): fmt.Sprintf(fakeIP, log), networks: scriptHeader + string(renderNetworks(s)), log: ""} {
+				if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+			h := &hooks{t: t, folder: filepath.Join(dir, "sessions")}
+			h.run(bytes.ReplaceAll(upHook, []byte(networksPath), []byte(networks)), append(tt.env, "IFNAME=ppp0", fmt.Sprintf("PPPD_PID=%d", os.Getpid()))...)
+			got, err := os.ReadFile(log)
+			if diff := cmp.Diff(tt.want, string(got)); err != nil || diff != "" {
+				t.Errorf("%v: ip was asked (-want +got):\n%s", err, diff)
+			}
+		})
+	}
 }
 
 // TestHooks: odd names, records of who is gone, and sessions that end older ones.
