@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ type rig struct {
 	network *charontest.Network
 	kernel  *charontest.Kernel
 	names   map[string]string // of the DNS
+	deaf    atomic.Int32      // how many questions it does not answer
 	plugins []string          // of charon that are installed
 	reasons *reason.Store
 	secrets vault
@@ -97,6 +99,9 @@ func (r *rig) backend() *ipsec.Backend {
 }
 
 func (r *rig) resolve(_ context.Context, name string) ([]netip.Addr, error) {
+	if r.deaf.Add(-1) >= 0 {
+		return nil, errors.New("no answer")
+	}
 	a, err := netip.ParseAddr(r.names[name])
 	return []netip.Addr{a}, err
 }

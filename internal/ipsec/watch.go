@@ -133,19 +133,21 @@ func (w *watcher) look(ctx context.Context) error {
 	}
 	due := w.due(sas, reasons)
 	surplus := w.surplus(sas)
-	orphans := w.orphans(ctx, kernel, sas)
+	orphans, all := w.orphans(ctx, kernel, sas)
+	done := func() {
+		if all {
+			w.run = run
+		}
+	}
 	if len(due)+len(surplus)+len(orphans) == 0 {
-		w.run = run
+		done()
 		return nil
 	}
 	err = w.shift.Change(ctx, func() error {
-		for _, sa := range orphans {
-			if err := w.SAD.Delete(sa); err != nil {
-				return err
-			}
-			w.shift.Say("ipsec: deleted SA %08x to %s, which an earlier charon left behind", sa.SPI, sa.Dst)
+		if err := w.dropOrphans(ctx, c, orphans); err != nil {
+			return err
 		}
-		w.run = run
+		done()
 		for _, t := range surplus {
 			if err := c.do(ctx, "terminate", message(t.by, t.id, "force", "yes", "timeout", -1)); err != nil && !refused(err, "no matching") {
 				return fmt.Errorf("closing %s: %w", t.name, err)

@@ -218,6 +218,7 @@ func TestWatch(t *testing.T) {
 	t.Run("SAs that a charon leaves behind", func(t *testing.T) {
 		r := newRig(t)
 		r.names = map[string]string{"b.example": "192.0.2.2"}
+		r.deaf.Store(2)
 		named := func(c *desired.Connection) { c.RemoteAddrs = []string{"b.example"} }
 		waits := initiate(desired.InitiateNever)
 		want := state(net(r, "a", waits), net(r, "b", waits, named))
