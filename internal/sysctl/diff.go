@@ -70,6 +70,8 @@ func (d *differ) set(key string) error {
 	case d.ofOurLink(key):
 		d.setOnLink(key, have, ok)
 		return nil
+	case !ok && d.now[key]:
+		return nil // it went this moment
 	case !ok:
 		d.refuseUnknown(key)
 		return nil

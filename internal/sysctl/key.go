@@ -36,6 +36,12 @@ func confOf(key string) (folder, iface, name string, ok bool) {
 	return "", "", "", false
 }
 
+// ofInterface reports whether a key is that of one interface, which may go.
+func ofInterface(key string) bool {
+	_, iface, _, ok := confOf(key)
+	return ok && iface != "all" && iface != "default"
+}
+
 // effect is what the kernel changes along with a key, on each interface.
 type effect struct {
 	folder string

@@ -32,7 +32,11 @@ func handler(s host.Settings) backend.Handler {
 		if to == nil {
 			return nil // of an interface that was not there: it takes its settings along
 		}
-		if err := set(s, to.Key, to.Value); err != nil {
+		err := set(s, to.Key, to.Value)
+		if errors.Is(err, fs.ErrNotExist) && ofInterface(to.Key) {
+			return nil // it has gone since, with its settings
+		}
+		if err != nil {
 			return err
 		}
 		for _, key := range slices.Sorted(maps.Keys(to.Beside)) {

@@ -313,6 +313,29 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// An interface may go between plan and apply, and between apply and undo.
+func TestInterfaceGoes(t *testing.T) {
+	for _, undo := range []bool{false, true} {
+		w := newWorld()
+		w.shared = []string{"eth0", "eth0.100"}
+		p := w.mustPlan(t, keys{"net/ipv4/conf/default/send_redirects": "0"})
+		if !undo {
+			w.settings.RemoveInterface("eth0.100")
+		}
+		for _, s := range p.Steps {
+			if err := w.do(s.Op, false); err != nil {
+				t.Error(err)
+			}
+		}
+		w.settings.RemoveInterface("eth0.100")
+		if undo {
+			if err := w.undo(p, len(p.Steps)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // What is said of today's interfaces is not in the file.
 func TestFileOfRedirects(t *testing.T) {
 	w := newWorld()
