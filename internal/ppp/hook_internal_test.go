@@ -98,7 +98,7 @@ func TestHookNetworks(t *testing.T) {
 	}{
 		{"odd name", []string{"VPNCTL=l2tp/office", "PEERNAME=" + odd}, "-4 route add 10.5.0.0/24 dev ppp0 proto 118\n-6 route add fd05::/64 dev ppp0 proto 118\n"},
 		{"taken", []string{"VPNCTL=l2tp/office", "PEERNAME=other"}, "-4 route add 10.6.0.0/24 dev ppp0 proto 118\n" +
-			"-4 -d route show exact 10.6.0.0/24 proto 118 type unicast\n-4 route add 10.7.0.0/24 dev ppp0 proto 118\n" +
+			"-4 -d route show exact 10.6.0.0/24 proto 118 type unicast\n-4 route add 10.6.0.0/24 dev ppp0 proto 118\n-4 route add 10.7.0.0/24 dev ppp0 proto 118\n" +
 			"-4 -d route show exact 10.7.0.0/24 proto 118 type unicast\n-4 route replace 10.7.0.0/24 dev ppp0 proto 118\n"},
 		{"part of a name", []string{"VPNCTL=l2tp/office", "PEERNAME=a b"}, ""},
 		{"another server's", []string{"VPNCTL=pptp/office", "PEERNAME=other"}, ""},

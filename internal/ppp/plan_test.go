@@ -264,6 +264,13 @@ func TestNetworks(t *testing.T) {
 	if text := r.apply(behind("10.6.0.0/24")); strings.Contains(text, "!") || strings.Count(r.network.String(), "10.6.0.0/24") != 2 || strings.Contains(r.network.String(), "05") {
 		t.Errorf("routes are\n%splan was\n%s", r.network, text)
 	}
+	// Behind another user from now on, who is in as well.
+	moved := behind("10.6.0.0/24")
+	moved.PPP.Servers[0].Networks[0].User = "user2"
+	r.apply(moved)
+	if got := r.network.String(); !strings.Contains(got, "route 10.6.0.0/24 dev ppp1 proto 118\n") || strings.Count(got, "10.6.0.0/24") != 2 {
+		t.Errorf("moved, routes are\n%s", got)
+	}
 	r.network.AddLink("eth1", rtnl.Route{Dst: netip.MustParsePrefix("fd07::/64"), Metric: 1024})
 	err := r.backend().Check(t.Context(), r.input(behind("fd07::/64")))
 	if err == nil || !strings.Contains(err.Error(), "l2tp/office/user/user1: route fd07::/64 is there already and not vpnctl's") {

@@ -47,18 +47,43 @@ func (d *differ) planRoutes() error {
 	if err != nil {
 		return err
 	}
+	var all []sessionPlan
+	wanted := map[netip.Prefix]bool{} // by any session
 	for i := range d.sessions {
-		s := &d.sessions[i]
-		want, ok := d.routesInto(s)
-		at := slices.IndexFunc(links, func(l rtnl.Link) bool { return l.Name == s.Interface })
-		if !ok || at < 0 || d.b.Now().Sub(s.Since) < settling {
+		p := sessionPlan{session: &d.sessions[i]}
+		at := slices.IndexFunc(links, func(l rtnl.Link) bool { return l.Name == p.session.Interface })
+		var ok bool
+		if p.want, ok = d.routesInto(p.session); !ok || at < 0 || d.b.Now().Sub(p.session.Since) < d.settling() {
 			continue
 		}
-		if err := d.planSession(c, links[at].Index, want, s); err != nil {
+		if p.have, err = routesOf(c, links[at].Index); err != nil {
 			return err
 		}
+		for _, dst := range p.want {
+			wanted[dst] = true
+		}
+		all = append(all, p)
+	}
+	for i := range all {
+		d.planSession(&all[i], wanted)
 	}
 	return nil
+}
+
+// settling is how long after a session's beginning its hook may still be at work, with what
+// the files were then. Behind an apply it is longer: who logged in just before has the routes
+// of before, and is no reason to undo everything. The next plan has him.
+func (d *differ) settling() time.Duration {
+	if d.in.Applied == d.in.Want {
+		return time.Minute
+	}
+	return settling
+}
+
+// sessionPlan is what leads into a session.
+type sessionPlan struct {
+	session    *Session
+	have, want []netip.Prefix
 }
 
 // routesInto are the routes that lead into a session; it reports false for one that is not
@@ -107,27 +132,44 @@ func (d *differ) planFallbacks(c Network) error {
 	return nil
 }
 
-// planSession plans the routes of one session.
-func (d *differ) planSession(c Network, index int, want []netip.Prefix, s *Session) error {
+// routesOf are our routes through a link.
+func routesOf(c Network, index int) ([]netip.Prefix, error) {
 	routes, err := c.Routes(rtnl.RouteFilter{Table: rtnl.MainTable, Protocol: protocol, Index: index})
 	if err != nil {
-		return fmt.Errorf("listing routes: %w", err)
+		return nil, fmt.Errorf("listing routes: %w", err)
 	}
-	var have []netip.Prefix
+	var out []netip.Prefix
 	for _, r := range routes {
 		if r.Index == index && r.Protocol == protocol {
-			have = append(have, r.Dst)
+			out = append(out, r.Dst)
 		}
 	}
-	if add := without(want, have); len(add) > 0 {
-		d.steps = append(d.steps, backend.Step{Phase: backend.PhaseRoute, Changes: routeChanges(backend.Create, add, s.Interface),
-			Op: backend.Op{Kind: opRoutes, To: &sessionRoutes{s.Interface, add}}})
+	return out, nil
+}
+
+// planSession plans the routes of one session. What another session wants is freed for it
+// first.
+func (d *differ) planSession(p *sessionPlan, wanted map[netip.Prefix]bool) {
+	name := p.session.Interface
+	if add := without(p.want, p.have); len(add) > 0 {
+		d.steps = append(d.steps, backend.Step{Phase: backend.PhaseRoute, Changes: routeChanges(backend.Create, add, name),
+			Op: backend.Op{Kind: opRoutes, To: &sessionRoutes{name, add}}})
 	}
-	if gone := without(have, want); len(gone) > 0 {
+	var moved, gone []netip.Prefix
+	for _, dst := range without(p.have, p.want) {
+		if wanted[dst] {
+			moved = append(moved, dst)
+		} else {
+			gone = append(gone, dst)
+		}
+	}
+	if len(moved) > 0 {
+		d.steps = append(d.steps, backend.Step{Phase: backend.PhaseFree, Op: backend.Op{Kind: opRoutes, From: &sessionRoutes{name, moved}}})
+	}
+	if len(gone) > 0 {
 		d.steps = append(d.steps, backend.Step{Phase: backend.PhaseRemoveRoute, Changes: routeChanges(backend.Delete, gone, ""),
-			Op: backend.Op{Kind: opRoutes, From: &sessionRoutes{s.Interface, gone}}})
+			Op: backend.Op{Kind: opRoutes, From: &sessionRoutes{name, gone}}})
 	}
-	return nil
 }
 
 func without(a, b []netip.Prefix) []netip.Prefix {
@@ -203,7 +245,14 @@ func (b *Backend) change(remove, add []rtnl.Route, index int) error {
 	defer func() { _ = c.Close() }()
 	for _, r := range add {
 		r.Index = index
-		if err := c.Do(rtnl.AddRoute{Route: r}); err != nil && !errors.Is(err, fs.ErrExist) {
+		err := c.Do(rtnl.AddRoute{Route: r})
+		if errors.Is(err, fs.ErrExist) {
+			var there bool
+			if there, err = stands(c, r, err); there {
+				continue
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -214,6 +263,17 @@ func (b *Backend) change(remove, add []rtnl.Route, index int) error {
 		}
 	}
 	return nil
+}
+
+// stands reports whether the route that is in the way is the very one.
+func stands(c Network, want rtnl.Route, otherwise error) (bool, error) {
+	routes, err := c.Routes(rtnl.RouteFilter{Table: rtnl.MainTable, Protocol: protocol, Unreachable: want.Unreachable})
+	if err != nil {
+		return false, fmt.Errorf("listing routes: %w", err)
+	}
+	return slices.ContainsFunc(routes, func(r rtnl.Route) bool {
+		return r.Dst == want.Dst && r.Protocol == protocol && r.Unreachable == want.Unreachable && (r.Unreachable || r.Index == want.Index)
+	}), otherwise
 }
 
 // checkRoutes refuses a link or network whose route somebody else has.
