@@ -67,7 +67,9 @@ func (Disk) Replace(path string, f File) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer func() { _ = lock.Close() }()
+	if lock != nil {
+		defer func() { _ = lock.Close() }()
+	}
 	defer func() { _ = t.Cleanup() }()
 	if err := t.Chown(f.UID, f.GID); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
@@ -81,8 +83,9 @@ func (Disk) Replace(path string, f File) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// pending makes the temporary file of another. It is locked for as long as somebody is at
-// work on it, beyond its own descriptor, which is closed before the rename.
+// pending makes the temporary file of another. The second file holds its lock for as long as
+// somebody is at work on it, beyond its own descriptor, which is closed before the rename; it
+// is nil where the file system has no locks.
 func pending(path string, mode fs.FileMode) (*renameio.PendingFile, *os.File, error) {
 	for {
 		t, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(mode), renameio.IgnoreUmask())
@@ -90,13 +93,11 @@ func pending(path string, mode fs.FileMode) (*renameio.PendingFile, *os.File, er
 			return nil, nil, err
 		}
 		lock, err := lockAt(t.Name(), syscall.LOCK_EX)
-		if err == nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			// Where a file system has no locks, nobody can sweep either.
 			return t, lock, nil
 		}
 		_ = t.Cleanup()
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, err
-		}
 		// Somebody has swept it away before it was locked.
 	}
 }
@@ -148,11 +149,8 @@ func (Disk) Sweep(path string) error {
 		}
 		left := filepath.Join(dir, e.Name())
 		lock, err := lockAt(left, syscall.LOCK_EX|syscall.LOCK_NB)
-		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if err != nil {
-			return fmt.Errorf("removing what was left of %s: %w", path, err)
+			continue // somebody is at work on it, or it has gone; or there are no locks to tell by
 		}
 		err = os.Remove(left)
 		_ = lock.Close()
