@@ -271,10 +271,13 @@ func TestNetworks(t *testing.T) {
 	if got := r.network.String(); !strings.Contains(got, "route 10.6.0.0/24 dev ppp1 proto 118\n") || strings.Count(got, "10.6.0.0/24") != 2 {
 		t.Errorf("moved, routes are\n%s", got)
 	}
-	r.network.AddLink("eth1", rtnl.Route{Dst: netip.MustParsePrefix("fd07::/64"), Metric: 1024})
-	err := r.backend().Check(t.Context(), r.input(behind("fd07::/64")))
-	if err == nil || !strings.Contains(err.Error(), "l2tp/office/user/user1: route fd07::/64 is there already and not vpnctl's") {
-		t.Errorf("a route of somebody else's: %v", err)
+	// Somebody else's, and the kernel's own of a connected prefix.
+	r.network.AddLink("eth1", rtnl.Route{Dst: netip.MustParsePrefix("fd07::/64"), Metric: 1024}, rtnl.Route{Dst: netip.MustParsePrefix("fd08::/64"), Metric: 256})
+	for _, prefix := range []string{"fd07::/64", "fd08::/64"} {
+		err := r.backend().Check(t.Context(), r.input(behind(prefix)))
+		if err == nil || !strings.Contains(err.Error(), "l2tp/office/user/user1: route "+prefix+" is there already and not vpnctl's") {
+			t.Errorf("a route that is in the way: %v", err)
+		}
 	}
 	for _, name := range []string{"ppp0", "ppp1", "ppp2"} {
 		r.network.DelLink(name) // whoever stops the daemon ends its sessions

@@ -305,7 +305,7 @@ func (b *Backend) checkRoutes(in backend.Input) error {
 	for _, object := range slices.Sorted(maps.Keys(want)) {
 		for _, p := range want[object] {
 			if slices.ContainsFunc(routes, func(r rtnl.Route) bool {
-				return r.Dst == p && r.Metric == rtnl.DefaultMetric(p) && r.Protocol != protocol
+				return r.Dst == p && r.Metric <= rtnl.DefaultMetric(p) && r.Protocol != protocol
 			}) {
 				errs = append(errs, backend.Refuse(object, "ip route del "+p.String(), "route %s is there already and not vpnctl's", p))
 			}
