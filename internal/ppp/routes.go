@@ -246,11 +246,8 @@ func (b *Backend) change(remove, add []rtnl.Route, index int) error {
 	for _, r := range add {
 		r.Index = index
 		err := c.Do(rtnl.AddRoute{Route: r})
-		if errors.Is(err, fs.ErrExist) {
-			var there bool
-			if there, err = stands(c, r, err); there {
-				continue
-			}
+		if errors.Is(err, fs.ErrExist) && stands(c, r) {
+			continue
 		}
 		if err != nil {
 			return err
@@ -265,15 +262,13 @@ func (b *Backend) change(remove, add []rtnl.Route, index int) error {
 	return nil
 }
 
-// stands reports whether the route that is in the way is the very one.
-func stands(c Network, want rtnl.Route, otherwise error) (bool, error) {
+// stands reports whether the route that is in the way is the very one, as far as the kernel
+// tells.
+func stands(c Network, want rtnl.Route) bool {
 	routes, err := c.Routes(rtnl.RouteFilter{Table: rtnl.MainTable, Protocol: protocol, Unreachable: want.Unreachable})
-	if err != nil {
-		return false, fmt.Errorf("listing routes: %w", err)
-	}
-	return slices.ContainsFunc(routes, func(r rtnl.Route) bool {
+	return err == nil && slices.ContainsFunc(routes, func(r rtnl.Route) bool {
 		return r.Dst == want.Dst && r.Protocol == protocol && r.Unreachable == want.Unreachable && (r.Unreachable || r.Index == want.Index)
-	}), otherwise
+	})
 }
 
 // checkRoutes refuses a link or network whose route somebody else has.

@@ -25,7 +25,7 @@ func (d *differ) addAcceptRA(n Network) error {
 		}
 	}
 	// What was set earlier stays: the router may be away for a while.
-	return d.keep(acceptRA, func(key string) { d.addWant(key) })
+	return d.keep(acceptRA, d.addWant)
 }
 
 // addSendRedirects adds what a host needs that sends no redirects. An interface has its own
@@ -59,8 +59,8 @@ func (d *differ) addSendRedirects(n Network) error {
 func (d *differ) keep(of func(iface string) string, want func(key string)) error {
 	for name := range d.in.Memory {
 		key, ok := strings.CutPrefix(name, recordPrefix)
-		_, iface, _, conf := confOf(key)
-		if !ok || !conf || key != of(iface) || iface == "all" || iface == "default" {
+		_, iface, _, _ := confOf(key)
+		if !ok || !ofInterface(key) || key != of(iface) {
 			continue
 		}
 		if _, ok, err := get(d.settings, key); err != nil {
